@@ -1,0 +1,58 @@
+// What capture needs from whoever executes its graphs. frontend:lazy installs the compiler and the
+// runtime behind it; capture's own tests install an eager CPU evaluator (testing/).
+#ifndef GLIA_FRONTEND_CAPTURE_BACKEND_H_
+#define GLIA_FRONTEND_CAPTURE_BACKEND_H_
+
+#include <memory>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "frontend/capture/graph.h"
+
+namespace glia::capture {
+
+// An immutable device buffer: a row-major array of meta().sizes (meta().strides are row-major). It may
+// still be being computed. Freed with the last reference.
+class DeviceData {
+ public:
+  explicit DeviceData(TensorMeta meta) : meta_(std::move(meta)) {}
+  virtual ~DeviceData() = default;
+  const TensorMeta& meta() const { return meta_; }
+  // Whether the contents are there, or the computation failed.
+  virtual bool Ready() const = 0;
+  // Blocks until then; the error of the computation that should have produced it.
+  virtual absl::Status Wait() = 0;
+
+ private:
+  TensorMeta meta_;
+};
+
+// Thread-safe. Errors become c10::Error at the torch boundary.
+class Backend {
+ public:
+  virtual ~Backend() = default;
+
+  // Copies meta.nbytes() bytes, row-major, to the device before it returns.
+  virtual absl::StatusOr<std::shared_ptr<DeviceData>> ToDevice(const void* bytes,
+                                                               const TensorMeta& meta) = 0;
+  // Waits for `data` and copies it, row-major, to `dst` (data.meta().nbytes() bytes).
+  virtual absl::Status ToHost(DeviceData& data, void* dst) = 0;
+  // Runs the graph: one DeviceData per graph.outputs, of that output's sizes and dtype. May return
+  // before the device has finished. Inputs carry `data` (or, rarely, `host`), never a trace parameter.
+  // On an error the program's tensors keep their pending values and the call can be repeated.
+  virtual absl::StatusOr<std::vector<std::shared_ptr<DeviceData>>> Execute(
+      std::shared_ptr<const Graph> graph) = 0;
+  // Whether the kOp `node` can be part of a graph, by operator, attributes, operand and output metas
+  // (operands' own nodes are not to be looked at). The answer is remembered for nodes of equal hash.
+  virtual bool Supports(const Node& node) = 0;
+};
+
+// Replaces the backend of this process. Data on the previous one must not be used any more.
+void SetBackend(std::shared_ptr<Backend> backend);
+// Throws c10::Error when there is none.
+std::shared_ptr<Backend> GetBackend();
+
+}  // namespace glia::capture
+
+#endif  // GLIA_FRONTEND_CAPTURE_BACKEND_H_
