@@ -161,6 +161,7 @@ struct Instruction {
   int32_t pattern[kFreeDims] = {0, 0, 0, 0};  // kIota, kAffineSelect: step of each free dimension
   int32_t mult = 0;                           // likewise: step of the partition
   uint32_t reserved2 = 0;
+  uint32_t reserved3 = 0;
   int64_t imm_int = 0;
   int64_t imm_int2 = 0;
   Operand dst, src0, src1, src2, src3;
