@@ -45,6 +45,8 @@ class Backend {
       std::shared_ptr<const Graph> graph) = 0;
   // Whether the kOp `node` can be part of a graph, by operator, attributes, operand and output metas
   // (operands' own nodes are not to be looked at). The answer is remembered for nodes of equal hash.
+  // Never asked, because always needed: aten::full and aten::_to_copy (of which only dtype counts), and
+  // the kinds other than kOp.
   virtual bool Supports(const Node& node) = 0;
 };
 

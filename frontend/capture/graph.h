@@ -18,6 +18,7 @@
 #ifndef GLIA_FRONTEND_CAPTURE_GRAPH_H_
 #define GLIA_FRONTEND_CAPTURE_GRAPH_H_
 
+#include <ATen/core/Tensor.h>
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <ATen/core/ivalue.h>
 #include <c10/core/Scalar.h>
@@ -85,30 +86,40 @@ const OpInfo* GetOpInfo(const c10::OperatorHandle& handle);
 // By qualified name, "aten::add.Tensor"; null when libtorch has no such operator.
 const OpInfo* FindOpInfo(const std::string& name);
 
-struct Node : c10::intrusive_ptr_target {
-  Node(NodeKind kind) : kind(kind) {}
-  ~Node() override;
-
-  NodeKind kind;
-  // Hash of all that this node is apart from its operands: operator, attributes, shapes and types of
-  // operands and outputs, region. Never of data.
+// What a node is apart from its operands. Equal nodes share one: recording an operator for the second
+// time allocates a Node and nothing else.
+struct NodeInfo {
+  // Of operator, attributes, shapes and types of operands and outputs, region. Never of data.
   Hash128 hash;
-  c10::SmallVector<Value, 4> operands;
-  std::shared_ptr<const std::vector<TensorMeta>> outputs;
+  std::vector<TensorMeta> outputs;
 
-  // kOp. `args` follow the schema of `op`. Attributes are themselves; of tensor arguments use the
-  // accessors below (None when an optional one is absent).
+  // kOp. `args` follow the schema of `op`; see the accessors of Node.
   const OpInfo* op = nullptr;
   std::vector<c10::IValue> args;
+  // kOp: how the operator's returns map to outputs: one entry per return of the schema. count is -1 for
+  // a Tensor (`first` is -1 when it is undefined, as a gradient nobody asked for), else the length of
+  // a Tensor[].
+  struct Return {
+    int32_t first = 0;
+    int32_t count = -1;
+  };
+  std::vector<Return> returns;
 
-  // kView, kUpdate: the part of the base's memory read or replaced, in elements of `region->dtype`,
-  // which need not be the base's (view.dtype, view_as_real). The base's own geometry is
-  // operands[0].meta() (its elements lie at its strides, from offset 0). For kUpdate operands[1] has
-  // region->sizes and region->dtype. See view.h for what to do with it.
-  std::shared_ptr<const TensorMeta> region;
+  // kView, kUpdate.
+  TensorMeta base;
+  TensorMeta region;
 
   // kConstant.
   c10::Scalar scalar;
+};
+
+struct Node : c10::intrusive_ptr_target {
+  Node(NodeKind kind, std::shared_ptr<const NodeInfo> info) : kind(kind), info(std::move(info)) {}
+  ~Node() override;
+
+  const NodeKind kind;
+  const std::shared_ptr<const NodeInfo> info;
+  c10::SmallVector<Value, 4> operands;
 
   // kInput: exactly one of the three says where the data comes from. `host` is contiguous and not
   // shared with the user's program.
@@ -119,20 +130,41 @@ struct Node : c10::intrusive_ptr_target {
   // Where in the user's program it was recorded ("model.py:12 in forward"), where TorchScript knows.
   std::shared_ptr<const std::string> source;
 
-  const TensorMeta& output(int i = 0) const { return (*outputs)[i]; }
-  // kOp: argument `i` of the schema.
-  ArgKind arg_kind(size_t i) const { return op->args[i]; }
-  bool HasTensor(size_t i) const { return arg_kind(i) == ArgKind::kTensor && args[i].isInt(); }
-  // Operand for a tensor argument; a null Value when it is absent.
+  // Sorting a graph; see BuildGraph.
+  mutable uint64_t mark = 0;
+
+  const TensorMeta& output(int i = 0) const { return info->outputs[i]; }
+  int num_outputs() const { return static_cast<int>(info->outputs.size()); }
+
+  // kView, kUpdate. The operand operands[0] is an array of base().sizes; its elements lie in memory at
+  // base().strides, from offset 0 (not necessarily at the strides of its own meta). region() is the
+  // part of that memory that is read or replaced, in elements of region().dtype, which need not be
+  // the base's (view.dtype, view_as_real). For kUpdate operands[1] is an array of region().sizes and
+  // region().dtype. view.h says what to do with them.
+  const TensorMeta& base() const { return info->base; }
+  const TensorMeta& region() const { return info->region; }
+  // kConstant: an output of shape [] and that value.
+  const c10::Scalar& scalar() const { return info->scalar; }
+
+  // kOp. Arguments in the order of the schema. Attributes (numbers, strings, lists of numbers) are
+  // arg(i); tensor arguments have the accessors below (arg(i) is None for an absent Tensor?).
+  const OpInfo* op() const { return info->op; }
+  const c10::FunctionSchema& schema() const { return info->op->handle.schema(); }
+  size_t num_args() const { return info->args.size(); }
+  const c10::IValue& arg(size_t i) const { return info->args[i]; }
+  ArgKind arg_kind(size_t i) const { return info->op->args[i]; }
+  bool HasTensor(size_t i) const { return arg_kind(i) == ArgKind::kTensor && arg(i).isInt(); }
+  // Operand for a Tensor or Tensor? argument; a null Value when it is absent.
   Value Tensor(size_t i) const;
-  // Operands for a Tensor[] or Tensor?[] argument; absent elements are null Values.
+  // Operands for a Tensor[] or Tensor?[] argument; absent elements are null Values. The list itself is
+  // absent (Tensor?[]?) when arg(i) is None.
   absl::Span<const Value> TensorList(size_t i) const;
-  const c10::FunctionSchema& schema() const { return op->handle.schema(); }
   // Position of the named argument, or -1.
   int ArgIndex(const char* name) const;
 };
 
-// How tensor lists are encoded in Node::args: operands [first, first + count).
+// How tensor lists are encoded in NodeInfo::args: operands [first, first + count). A tensor argument is
+// the index of its operand.
 inline int64_t PackOperandRange(int64_t first, int64_t count) { return first << 32 | count; }
 
 struct Graph {
