@@ -20,7 +20,7 @@ struct Geometry {
 };
 
 enum class ViewStepKind {
-  kBitcast,    // reinterpret the bytes of a flat array: result [sizes[0]] of the region's dtype
+  kBitcast,    // reinterpret the bytes of a flat array of another item size; result [sizes[0]]
   kReshape,    // to `sizes`, row-major order kept
   kTranspose,  // result dimension d is operand dimension permutation[d]
   kSlice,      // operand[starts : limits : steps]; result shape `sizes`
@@ -39,7 +39,9 @@ struct ViewStep {
 
 // Steps from the base value (shape base.sizes) to a value of shape region.sizes. Empty: the same array.
 // Precondition: base is dense (its elements fill [0, numel) without overlap, in some order of
-// dimensions) with offset 0, and the region lies within it.
+// dimensions) with offset 0, and the region lies within it. Both have elements.
+// The dtype changes at kBitcast; where base and region have different dtypes of one item size there is
+// no such step, and the base is to be reinterpreted element by element before the first step.
 std::vector<ViewStep> ClassifyView(const Geometry& base, const Geometry& region);
 
 // How to replace `region` of base's memory by `contents`, a value of region's shape:
@@ -58,7 +60,7 @@ struct UpdatePlan {
   std::vector<ViewStep> result_steps;
 };
 // Where the region overlaps itself (expanded dimensions), the last of the elements that share a place
-// wins, as it does for a sequential copy.
+// wins, as it does for a sequential copy. A kBitcast in result_steps goes back to the base's dtype.
 UpdatePlan ClassifyUpdate(const Geometry& base, const Geometry& region);
 
 std::string ToString(const std::vector<ViewStep>& steps);
