@@ -43,8 +43,8 @@ inline constexpr int64_t kDveReciprocalCyclesPerElement = 8;  // nki.api.shared
 inline constexpr int64_t kPoolFixedCycles = 150;    // ours
 inline constexpr int64_t kPoolRsqrtFactor = 4;      // against ACT; nki.api.shared
 inline constexpr int64_t kPoolIndirectCyclesPerRow = 1;  // ours: descriptors of gather and scatter
-// Compare-exchange stages of a fixed sorting network run on 16 lanes a partition group: ours.
-inline constexpr int64_t kPoolSortLanes = 2;
+// A sort is a network of k (k + 1) / 2 stages, k = ceil(log2 N), each N cycles long: ours.
+inline constexpr int64_t kPool64BitFactor = 2;      // two 32-bit lanes for one element: ours
 
 inline constexpr int64_t kWideStrideBytes = 16;     // innermost stride above: half bandwidth; architecture guide
 inline constexpr int64_t kWideStrideFactor = 2;

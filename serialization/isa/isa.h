@@ -80,7 +80,7 @@ enum class Opcode : uint16_t {
   kTranspose32 = 47,         // DVE: each 32x32 block transposed; equal types
   // POOL only.
   kIota = 64,                // dst = imm_int + mult * partition + sum pattern[i] * index[i]
-  kAffineSelect = 65,        // dst = (iota expression) op0 0 ? src0 : imm0 (imm_int for integers)
+  kAffineSelect = 65,        // dst = (iota expression, as kIota) op0 0 ? src0 : imm0 (imm_int2 for integers)
   kPartitionReduce = 66,     // dst[1,F] = op0 over the partitions of src0[P,F]
   kPartitionBroadcast = 67,  // dst[P,F] = src0[1,F]
   kGather = 68,              // dst[p,i] = src0[p, src1[p,i]], src1 i32 or i64 in range
