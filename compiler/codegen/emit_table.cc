@@ -1,0 +1,48 @@
+#include <array>
+
+#include "compiler/codegen/emitters.h"
+
+namespace glia::compiler {
+namespace {
+
+using hlo::Opcode;
+
+struct Row {
+  Opcode opcode;
+  EmitFn emit;
+};
+
+constexpr Row kEmitters[] = {
+    {Opcode::kBitcast, EmitView},
+    {Opcode::kBroadcast, EmitView},
+    {Opcode::kReshape, EmitView},
+    {Opcode::kReverse, EmitView},
+    {Opcode::kSlice, EmitView},
+    {Opcode::kTranspose, EmitView},
+    {Opcode::kCopy, EmitCopy},
+    {Opcode::kConcatenate, EmitConcatenate},
+    {Opcode::kPad, EmitPad},
+    {Opcode::kIota, EmitIota},
+    {Opcode::kBitcastConvert, EmitBitcastConvert},
+    {Opcode::kConstant, EmitConstant},
+    {Opcode::kTuple, EmitTuple},
+    {Opcode::kGetTupleElement, EmitGetTupleElement},
+    {Opcode::kOptimizationBarrier, EmitForward},
+    {Opcode::kReduce, EmitReduce},
+    {Opcode::kDot, EmitDot},
+};
+
+std::array<EmitFn, hlo::kOpcodeCount> MakeTable() {
+  std::array<EmitFn, hlo::kOpcodeCount> table = {};
+  for (const Row& row : kEmitters) table[static_cast<size_t>(row.opcode)] = row.emit;
+  return table;
+}
+
+}  // namespace
+
+EmitFn FindEmitter(Opcode opcode) {
+  static const std::array<EmitFn, hlo::kOpcodeCount> table = MakeTable();
+  return table[static_cast<size_t>(opcode)];
+}
+
+}  // namespace glia::compiler
