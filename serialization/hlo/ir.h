@@ -43,9 +43,9 @@ class Instruction : public Attributes {
   Opcode opcode() const { return opcode_; }
   Computation* parent() const { return parent_; }
 
-  // Unique in the module, >= 0.
+  // Unique among the instructions of the module, >= 0.
   int64_t id() const { return id_; }
-  // Unique in the computation; without the '%' of the text form.
+  // Unique in the computation; without the '%' of the text form. Made of letters, digits, '_', '.' and '-'.
   const std::string& name() const { return name_; }
 
   const std::vector<Instruction*>& operands() const { return operands_; }
@@ -128,7 +128,8 @@ class Computation {
   Instruction* AddCopy(const Instruction& original, absl::Span<Instruction* const> operands,
                        absl::string_view name = "");
 
-  // Shorthands of Add.
+  // A parameter or a constant (of the literal's shape). Parameters are added in this way only; a number
+  // that is negative or above 2^20 is not entered in parameters(), and the verifier refuses it.
   Instruction* AddParameter(int64_t number, Shape shape, absl::string_view name = "");
   Instruction* AddConstant(Literal value, absl::string_view name = "");
 
@@ -170,14 +171,15 @@ class Computation {
   // and returns the copy of the root. The heart of inlining.
   Instruction* Inline(const Computation& source, absl::Span<Instruction* const> parameters);
 
-  // Instructions in any computation that call this one are found with Module::CallersOf.
-
  private:
   friend class Module;
   friend class Instruction;
   Computation() = default;
 
   std::string UniqueName(absl::string_view wanted, Opcode opcode, int64_t id);
+  void EnterParameter(Instruction* parameter);
+  void Erase(Instruction* instruction);
+  void Compact();
 
   Module* module_ = nullptr;
   std::string name_;
@@ -186,8 +188,8 @@ class Computation {
   std::vector<std::unique_ptr<Instruction>> instructions_;  // null where one was removed
   size_t live_ = 0;
   std::vector<Instruction*> parameters_;
-  absl::flat_hash_map<std::string, Instruction*> names_;
-  absl::flat_hash_map<std::string, int64_t> suffixes_;
+  absl::flat_hash_map<absl::string_view, Instruction*> names_;  // keys are the instructions' names
+  absl::flat_hash_map<std::string, int64_t> suffixes_;          // last one given to a base name
 };
 
 // An output buffer that may or must be that of a parameter.
@@ -261,10 +263,15 @@ class Module {
 
   std::string name_;
   std::vector<std::unique_ptr<Computation>> computations_;
-  absl::flat_hash_map<std::string, Computation*> names_;
+  absl::flat_hash_map<absl::string_view, Computation*> names_;  // keys are the computations' names
+  absl::flat_hash_map<std::string, int64_t> suffixes_;
   Computation* entry_ = nullptr;
   int64_t next_id_ = 1;
 };
+
+// The name as the text form can hold it: other characters than [A-Za-z0-9_.-] become '_', and a leading
+// digit, '.' or '-' gets a '_' in front. Names of instructions and computations pass through it.
+std::string SanitizeName(absl::string_view name);
 
 // Parameters and result of any computation.
 ProgramShape ProgramShapeOf(const Computation& computation);

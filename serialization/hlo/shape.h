@@ -143,6 +143,9 @@ absl::Status ValidateShape(const Shape& shape);
 // dropped. INVALID_ARGUMENT for anything else, dynamic dims included.
 absl::StatusOr<Shape> ParseShape(absl::string_view text);
 
+// Parses a shape at the front of `text` and removes it.
+absl::StatusOr<Shape> ConsumeShape(absl::string_view* text);
+
 // Elements between neighbours along each dim, row-major. Shape must be an array.
 std::vector<int64_t> RowMajorStrides(absl::Span<const int64_t> dims);
 
