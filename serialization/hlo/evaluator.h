@@ -10,8 +10,7 @@
 //    elements and round as their computation says.
 //  * Integer division by zero gives all ones, the remainder the dividend; the smallest value by -1 gives
 //    itself, remainder 0. Shifts by the width or more give 0, or the sign. Floats convert to integers by
-//    truncation and saturation, NaN to 0. max, min and clamp propagate NaN. add and multiply of pred are
-//    or, and.
+//    truncation and saturation, NaN to 0. max, min and clamp propagate NaN.
 //  * gather and dynamic-slice clamp start indices so that the slice fits; scatter skips a whole update
 //    window that does not lie within the operand, and applies the others in row-major order of the
 //    scatter dims.

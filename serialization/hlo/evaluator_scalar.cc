@@ -350,13 +350,7 @@ bool Binary(const Instruction& instr, const Lanes& a, const Lanes& b, int n, Lan
   switch (LaneKindOf(a.type)) {
     case LaneKind::kFloat: return BinaryFloat(instr.opcode(), a, b, n, out);
     case LaneKind::kSigned: return BinaryInt<int64_t>(instr.opcode(), a, b, n, out);
-    case LaneKind::kUnsigned: {
-      // Of pred, the sum of true and true is true.
-      if (a.type == kPred && instr.opcode() == Opcode::kAdd) {
-        return BinaryInt<uint64_t>(Opcode::kOr, a, b, n, out);
-      }
-      return BinaryInt<uint64_t>(instr.opcode(), a, b, n, out);
-    }
+    case LaneKind::kUnsigned: return BinaryInt<uint64_t>(instr.opcode(), a, b, n, out);
     case LaneKind::kComplex: return BinaryComplex(instr.opcode(), a, b, n, out);
   }
   return false;
