@@ -1,0 +1,65 @@
+// The capture backend behind the lazy mode: compiler, NEFF cache and runtime.
+#ifndef GLIA_FRONTEND_LAZY_BACKEND_H_
+#define GLIA_FRONTEND_LAZY_BACKEND_H_
+
+#include <condition_variable>
+#include <deque>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "compiler/cache/neff_cache.h"
+#include "compiler/options.h"
+#include "frontend/capture/backend.h"
+#include "frontend/lazy.h"
+#include "nrt/nrt.h"
+
+namespace glia {
+
+class LazyBackend : public capture::Backend {
+ public:
+  LazyBackend();
+  ~LazyBackend() override;
+
+  absl::StatusOr<std::shared_ptr<capture::DeviceData>> ToDevice(
+      const void* bytes, const capture::TensorMeta& meta) override;
+  absl::Status ToHost(capture::DeviceData& data, void* dst) override;
+  absl::StatusOr<std::vector<std::shared_ptr<capture::DeviceData>>> Execute(
+      std::shared_ptr<const capture::Graph> graph) override;
+  bool Supports(const capture::Node& node) override;
+
+  void WaitIdle();
+  std::vector<GraphReport> Reports();
+
+ private:
+  struct Executable;
+  struct Job;
+
+  absl::Status Start();  // the runtime, the options and the cache, once
+  absl::StatusOr<std::shared_ptr<Executable>> Find(const capture::Graph& graph);
+  absl::Status Build(const capture::Graph& graph, const std::string& hash, Executable* executable);
+  void Work();
+
+  std::mutex start_mutex_;
+  bool started_ = false;
+  compiler::Options options_;
+  std::unique_ptr<compiler::NeffCache> cache_;
+
+  std::mutex graphs_mutex_;
+  std::map<std::pair<uint64_t, uint64_t>, std::shared_ptr<Executable>> graphs_;
+  std::vector<std::shared_ptr<Executable>> order_;  // of first execution
+
+  std::mutex queue_mutex_;
+  std::condition_variable queue_changed_;
+  std::deque<std::unique_ptr<Job>> queue_;
+  bool busy_ = false;
+  bool stop_ = false;
+  std::thread worker_;
+};
+
+}  // namespace glia
+
+#endif  // GLIA_FRONTEND_LAZY_BACKEND_H_

@@ -1,0 +1,37 @@
+// The TorchScript module around a neuron::Model.
+#ifndef GLIA_FRONTEND_TRACE_MODULE_H_
+#define GLIA_FRONTEND_TRACE_MODULE_H_
+
+#include <torch/csrc/jit/api/module.h>
+
+#include <string>
+#include <vector>
+
+#include "frontend/structure.h"
+#include "runtime/torch/neuron_model.h"
+
+namespace glia {
+
+// forward's arguments: a name and a structure each.
+struct Argument {
+  std::string name;
+  Structure structure;
+};
+
+// A module whose forward checks and flattens its arguments, runs `model` and rebuilds the result.
+// `bucket_code` defines bucket(inputs), see BucketFunction; "" for a single bucket. Throws c10::Error when
+// that code does not compile.
+torch::jit::Module WrapModel(c10::intrusive_ptr<neuron::Model> model,
+                             const std::vector<Argument>& arguments, const Structure& result,
+                             const std::string& bucket_code);
+
+// The model inside a traced module. Throws c10::Error when there is none.
+c10::intrusive_ptr<neuron::Model> UnwrapModel(const torch::jit::Module& traced);
+
+// A copy of the module that embeds another model.
+torch::jit::Module ReplaceModel(const torch::jit::Module& traced,
+                                c10::intrusive_ptr<neuron::Model> model);
+
+}  // namespace glia
+
+#endif  // GLIA_FRONTEND_TRACE_MODULE_H_
