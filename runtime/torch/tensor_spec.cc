@@ -60,7 +60,7 @@ absl::StatusOr<TensorSpec> ParseTensorSpec(absl::string_view text) {
   };
   TensorSpec spec;
   absl::string_view rest = absl::StripAsciiWhitespace(text);
-  if (const size_t colon = rest.find(':'); colon != absl::string_view::npos) {
+  if (const size_t colon = rest.rfind(':'); colon != absl::string_view::npos) {
     spec.name = std::string(absl::StripAsciiWhitespace(rest.substr(0, colon)));
     rest = rest.substr(colon + 1);
   }
