@@ -138,8 +138,8 @@ void AppendLiteral(const Literal& literal, int64_t max_elements, std::string* ou
 
 class LiteralParser {
  public:
-  explicit LiteralParser(absl::string_view text) : cursor_(text) {}
-  absl::string_view rest() const { return cursor_.rest(); }
+  explicit LiteralParser(const TextCursor& cursor) : cursor_(cursor) {}
+  const TextCursor& cursor() const { return cursor_; }
 
   absl::StatusOr<Literal> Parse(const Shape& shape, int depth) {
     if (depth > kMaxTupleDepth) return cursor_.Error("tuples nested too deeply");
@@ -253,7 +253,7 @@ class LiteralParser {
     if (IsSignedInt(type)) {
       int64_t value;
       const int bits = type == kS4 ? 4 : static_cast<int>(ByteSize(type)) * 8;
-      const int64_t top = bits == 64 ? 0 : value_top(bits);
+      const int64_t top = bits == 64 ? 0 : TopOf(bits);
       if (!absl::SimpleAtoi(token, &value) || (bits < 64 && (value < -top || value >= top))) {
         return error();
       }
@@ -263,7 +263,8 @@ class LiteralParser {
     return ParseFloat(type, token, literal, i) ? absl::OkStatus() : error();
   }
 
-  static int64_t value_top(int bits) { return int64_t{1} << (bits - 1); }
+  // 2^(bits-1), which signed values stay below.
+  static int64_t TopOf(int bits) { return int64_t{1} << (bits - 1); }
 
   bool ParseFloat(PrimitiveType type, absl::string_view token, Literal* literal, int64_t i) {
     if (absl::EqualsIgnoreCase(absl::StripPrefix(absl::StripPrefix(token, "-"), "+"), "nan")) {
@@ -312,10 +313,17 @@ std::string LiteralText(const Literal& literal, int64_t max_elements) {
   return text;
 }
 
-absl::StatusOr<Literal> ParseLiteral(const Shape& shape, absl::string_view* text) {
-  LiteralParser parser(*text);
+absl::StatusOr<Literal> ParseLiteral(const Shape& shape, TextCursor* cursor) {
+  LiteralParser parser(*cursor);
   absl::StatusOr<Literal> literal = parser.Parse(shape, 0);
-  if (literal.ok()) *text = parser.rest();
+  if (literal.ok()) *cursor = parser.cursor();
+  return literal;
+}
+
+absl::StatusOr<Literal> ParseLiteral(const Shape& shape, absl::string_view* text) {
+  TextCursor cursor(*text);
+  absl::StatusOr<Literal> literal = ParseLiteral(shape, &cursor);
+  if (literal.ok()) *text = cursor.rest();
   return literal;
 }
 

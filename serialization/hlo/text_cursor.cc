@@ -161,9 +161,10 @@ absl::Status TextCursor::ReadValue(absl::string_view* value) {
     } else if (c == '}' || c == ')' || c == ']') {
       if (--depth < 0) return Error("unexpected closing bracket");
       text_.remove_prefix(1);
-    } else if (ReadToken().empty()) {
-      if (depth == 0) return Error("expected a value");
+    } else if (depth > 0) {
       text_.remove_prefix(1);
+    } else if (ReadToken().empty()) {
+      return Error("expected a value");
     }
   } while (depth > 0);
   *value = start.substr(0, start.size() - text_.size());
