@@ -13,6 +13,17 @@
 //  * Conversions: float to integer truncates toward zero, saturates, NaN becomes 0; integer to
 //         integer wraps; integer to float and float to narrower float round to nearest even;
 //         anything to pred is `!= 0`; comparisons and logical operations give 1 or 0.
+//  * Sums along an axis (tensor_reduce, partition_reduce, accumulators, bn_stats) have unspecified order and
+//         at least fp32 precision; every other reduction and kScan goes in order, in the domain's type.
+//  * In the integer domain and for raw operations an immediate is imm0 (imm1) truncated to an integer;
+//         raw operations wrap to the type of the first input, and a shift by its bits or more, or by less
+//         than 0, shifts everything out. Between two chained operations of different domains the value
+//         converts as if stored in the type of src0.
+//  * dst may be one of the sources in instructions that work element by element (and kScan, kSort,
+//         kMatchReplace8) if it is the same elements in the same order and of the same size; any other
+//         overlap of what is written with what is read is an error. A transfer may not overlap itself.
+//  * A trigger (kDma) waits for the results of all instructions before it on its engine; instructions after
+//         it do not wait for the transfer. Transfers of one queue run one after the other.
 //  * Min and max propagate NaN. Division of an integer by zero gives -1 (all ones), the remainder
 //         the dividend, as XLA does.
 #ifndef GLIA_SERIALIZATION_ISA_ISA_H_
@@ -58,7 +69,9 @@ enum class Opcode : uint16_t {
   // ACT (and POOL, which is programmable and takes the same functions).
   kActivate = 16,  // dst = fn(src0 * scale + bias); scale: src1 [P,1] fp32 or imm0; bias: src2 [P,1]
                    // fp32 or, without one, 0; fn's parameter: imm1. kAccumulate: acc operand `src3`
-                   // [P,1] fp32 += sum over the free axis of the result
+                   // [P,1] fp32 += sum over the free axis of the result.
+                   // POOL computes in integers if src0 is one and fn works on integers only, or scale is
+                   // imm0 == 1 without bias and fn has an integer meaning; else in fp32
   // DVE or POOL.
   kTensorTensor = 32,        // dst = src0 op0 src1
   kTensorScalar = 33,        // dst = (src0 op0 s0) op1 s1; s0: src1 [P,1] or imm0; s1: src2 [P,1] or
@@ -73,21 +86,26 @@ enum class Opcode : uint16_t {
                              // from src1 [P,1] or imm0/imm_int. One scan per index of the outer ones
   kReciprocal = 41,          // dst = 1 / src0
   kBnStats = 42,             // dst[P,6]: count, mean, M2 of the even then of the odd elements, fp32
-  kBnAggr = 43,              // dst[P,2]: mean, variance of groups of bn_stats
-  kMax8 = 44,                // dst[P,8] = 8 largest of src0 (8..16384), descending
-  kFindIndex8 = 45,          // dst[P,8] u32 = first index in src0 of each value of src1[P,8], each position once
+  kBnAggr = 43,              // dst[P,2]: mean, variance (of the population) of triples count, mean, M2
+  kMax8 = 44,                // dst[P,8] = 8 largest of src0 (8..16384), descending, NaN first
+  kFindIndex8 = 45,          // dst[P,8] u32 = first index in src0 of each value of src1[P,8], each position once;
+                             // NaN matches NaN; 2^32 - 1 where there is none
   kMatchReplace8 = 46,       // dst = src0 with the first match of each of src1[P,8] replaced by imm0
   kTranspose32 = 47,         // DVE: each 32x32 block transposed; equal types
   // POOL only.
-  kIota = 64,                // dst = imm_int + mult * partition + sum pattern[i] * index[i]
+  kIota = 64,                // dst = imm_int + mult * partition + sum pattern[i] * index[i]; partition and
+                             // index count from 0 within dst
   kAffineSelect = 65,        // dst = (iota expression, as kIota) op0 0 ? src0 : imm0 (imm_int2 for integers)
   kPartitionReduce = 66,     // dst[1,F] = op0 over the partitions of src0[P,F]
   kPartitionBroadcast = 67,  // dst[P,F] = src0[1,F]
-  kGather = 68,              // dst[p,i] = src0[p, src1[p,i]], src1 i32 or i64 in range
+  kGather = 68,              // dst[p,i] = src0[p, src1[p,i]], src1 i32 or i64 in range,
+                             // else the run ends with an out-of-bounds error
   kScatterAdd = 69,          // dst[p, src1[p,i]] op0= src0[p,i] in order of i; op0 kBypass stores
   kSort = 70,                // rows of dst sorted, stable, ascending (kDescending: descending) by src0;
-                             // src2 if present is a permuted payload written to `src3`
-  kPhilox = 71,              // dst u32 = Philox4x32-10 of key (imm_int) and counter imm_int2 + flat index
+                             // src2 if present is a permuted payload written to `src3`. NaN sorts as the
+                             // largest, -0 and 0 are equal
+  kPhilox = 71,              // dst u32 = Philox4x32-10 of key (imm_int): element i of dst, counted through
+                             // the partitions, is word i % 4 of the block of counter imm_int2 + i / 4
   // Any engine but PE issues transfers; they run on a queue and complete on their own.
   kDma = 96,                 // starts DmaDescriptor `dma`
 };
