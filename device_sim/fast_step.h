@@ -1,0 +1,74 @@
+// One decoded instruction of the fast executor, and what all of them share during a run.
+#ifndef GLIA_DEVICE_SIM_FAST_STEP_H_
+#define GLIA_DEVICE_SIM_FAST_STEP_H_
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "device_sim/fast_memory.h"
+#include "device_sim/fast_threads.h"
+#include "device_sim/kernels_elementwise.h"
+#include "device_sim/kernels_matmul.h"
+#include "serialization/isa/isa.h"
+#include "serialization/isa/program.h"
+
+namespace glia::device::fast {
+
+// Elements that element-wise work takes at a time: a few such rows stay in the first-level cache.
+inline constexpr int64_t kBlock = 1024;
+
+// Rows of kBlock elements private to a thread.
+struct Rows {
+  alignas(64) float f32[6][kBlock];
+  alignas(64) int64_t i64[6][kBlock];
+};
+
+struct RunContext {
+  uint8_t* const* hbm = nullptr;  // bindings of this run
+  Rows* rows = nullptr;           // of the calling thread
+  ThreadPool* pool = nullptr;
+  absl::Status error;             // why a step returned false
+};
+
+class Step {
+ public:
+  virtual ~Step() = default;
+  // False ends the run with context.error.
+  virtual bool Run(RunContext& context) = 0;
+};
+
+// What decoding needs to know of the program.
+struct DecodeContext {
+  const isa::Program& program;
+  const Memories& memories;
+  const kernels::ElementwiseKernels& kernels;
+  kernels::MatmulFn matmul;
+
+  View ViewOf(const isa::Operand& operand) const { return MakeView(program, memories, operand); }
+};
+
+// Each appends the steps of one valid instruction.
+using Steps = std::vector<std::unique_ptr<Step>>;
+void DecodeMatmul(const DecodeContext& context, const isa::Instruction& i, Steps& steps);
+// Activate, TensorTensor, TensorScalar, ScalarTensorTensor, Select, Reciprocal, and copies that convert.
+void DecodeElementwise(const DecodeContext& context, isa::Engine engine, const isa::Instruction& i,
+                       Steps& steps);
+// Copies between equal types, fills, and other moves of bytes.
+void DecodeMove(const DecodeContext& context, isa::Engine engine, const isa::Instruction& i, Steps& steps);
+void DecodeReduce(const DecodeContext& context, isa::Engine engine, const isa::Instruction& i,
+                  Steps& steps);
+// Everything else, row by row through the scalar reference.
+void DecodeScalar(const DecodeContext& context, isa::Engine engine, const isa::Instruction& i,
+                  Steps& steps);
+void DecodeDma(const DecodeContext& context, const isa::DmaDescriptor& d, Steps& steps);
+
+// A copy of the elements of `from` to `to` in order: equal element sizes and counts, no overlap.
+std::unique_ptr<Step> MakeCopy(const View& from, const View& to);
+// The same for any overlap: all is read before anything is written.
+std::unique_ptr<Step> MakeSafeCopy(const View& from, const View& to);
+
+}  // namespace glia::device::fast
+
+#endif  // GLIA_DEVICE_SIM_FAST_STEP_H_
