@@ -21,13 +21,14 @@ int64_t WideStrideFactor(const Operand& operand) {
 
 // What streams through ACT, DVE or POOL.
 struct Stream {
-  int64_t elements = 0;      // of the longest tensor operand, in each partition
-  int64_t sbuf_inputs = 0;   // tensors read from SBUF
+  int64_t elements = 0;     // of the longest tensor operand, in each partition
+  int64_t sbuf_inputs = 0;  // tensors read from SBUF
   int64_t stride_factor = 1;
   bool has_64_bit = false;
 };
 
-Stream StreamOf(const Program& program, const InstructionInfo& info, const Instruction& instruction) {
+Stream StreamOf(const Program& program, const InstructionInfo& info,
+                const Instruction& instruction) {
   Stream stream;
   for (int i = 0; i < 5; ++i) {
     const Operand& operand = GetOperand(instruction, i);
@@ -57,8 +58,8 @@ int64_t Fp32Factor(const Operand& operand, bool one_zero) {
   return one_zero ? cost::kPeFp32OneZeroFactor : cost::kPeFp32Factor;
 }
 
-// The stationary operand is loaded while the previous matmul's moving one streams, as far as that goes;
-// the first load of a segment shows its whole latency.
+// The stationary operand is loaded while the previous matmul's moving one streams, as far as that
+// goes; the first load of a segment shows its whole latency.
 InstructionCost PeCost(const Operand& stationary, const Operand* moving, int64_t moving_elements,
                        bool one_zero, EngineState* state) {
   const int64_t factor = Fp32Factor(stationary, one_zero);
@@ -72,16 +73,16 @@ InstructionCost PeCost(const Operand& stationary, const Operand* moving, int64_t
     state->stationary = stationary;
   }
   const int64_t stride_factor = moving == nullptr ? 1 : WideStrideFactor(*moving);
-  const int64_t interval_ps =
-      CyclesToPs(Engine::kPe, std::max(moving_elements * stride_factor, cost::kPeMinCycles) * factor);
+  const int64_t interval_ps = CyclesToPs(
+      Engine::kPe, std::max(moving_elements * stride_factor, cost::kPeMinCycles) * factor);
   const int64_t stream_ps = CyclesToPs(Engine::kPe, moving_elements * stride_factor * factor);
   state->last_moving_ps = interval_ps;
   const int64_t occupancy = load_ps + interval_ps;
   return {occupancy, std::max(occupancy, load_ps + cost::kPePipelinePs + stream_ps)};
 }
 
-InstructionCost ActCost(const Program& program, const InstructionInfo& info, const Instruction& instruction,
-                        EngineState* state) {
+InstructionCost ActCost(const Program& program, const InstructionInfo& info,
+                        const Instruction& instruction, EngineState* state) {
   const Stream stream = StreamOf(program, info, instruction);
   int64_t switch_ps = 0;
   const ActFnInfo* fn = FindActFn(instruction.fn);
@@ -100,11 +101,11 @@ InstructionCost ActCost(const Program& program, const InstructionInfo& info, con
 InstructionCost DveCost(const Program& program, const InstructionInfo& info,
                         const Instruction& instruction) {
   const Stream stream = StreamOf(program, info, instruction);
-  int64_t cycles = stream.elements * stream.stride_factor * std::max<int64_t>(1, stream.sbuf_inputs);
+  int64_t cycles =
+      stream.elements * stream.stride_factor * std::max<int64_t>(1, stream.sbuf_inputs);
   if (info.cost == CostClass::kReciprocal) cycles *= cost::kDveReciprocalCyclesPerElement;
   const int64_t occupancy = CyclesToPs(Engine::kDve, std::max(cycles, cost::kDveMinCycles));
-  return {occupancy,
-          std::max(occupancy, cost::kDvePipelinePs + CyclesToPs(Engine::kDve, cycles))};
+  return {occupancy, std::max(occupancy, cost::kDvePipelinePs + CyclesToPs(Engine::kDve, cycles))};
 }
 
 InstructionCost PoolCost(const Program& program, const InstructionInfo& info,
@@ -112,7 +113,8 @@ InstructionCost PoolCost(const Program& program, const InstructionInfo& info,
   const Stream stream = StreamOf(program, info, instruction);
   int64_t cycles = stream.elements * stream.stride_factor;
   if (stream.has_64_bit) cycles *= cost::kPool64BitFactor;
-  if (info.opcode == Opcode::kActivate && instruction.fn == ActFn::kRsqrt) cycles *= cost::kPoolRsqrtFactor;
+  if (info.opcode == Opcode::kActivate && instruction.fn == ActFn::kRsqrt)
+    cycles *= cost::kPoolRsqrtFactor;
   if (info.cost == CostClass::kSort) {
     int64_t k = 0;
     while ((int64_t{1} << k) < stream.elements) ++k;
@@ -163,7 +165,8 @@ InstructionCost CostOf(const Program& program, Engine engine, const Instruction&
                   (instruction.flags & kExactOneZero) != 0, state);
   }
   if (info.cost == CostClass::kPeTranspose) {
-    // src0 is the stationary operand of a product with the identity, which holds only ones and zeros.
+    // src0 is the stationary operand of a product with the identity, which holds only ones and
+    // zeros.
     return PeCost(instruction.src0, nullptr, instruction.src0.num_partitions, true, state);
   }
   if (engine == Engine::kAct) return ActCost(program, info, instruction, state);
@@ -188,13 +191,14 @@ DmaCost DmaCostOf(const Program& program, const DmaDescriptor& dma) {
   int64_t rows = std::max(shape.src.rows, shape.dst.rows);
   if (rows < cost::kDmaEngines) {
     const int64_t row_bytes = (shape.bytes + rows - 1) / rows;
-    const int64_t pieces = std::min<int64_t>((cost::kDmaEngines + rows - 1) / rows,
-                                             std::max<int64_t>(1, row_bytes / cost::kDmaMinPieceBytes));
+    const int64_t pieces =
+        std::min<int64_t>((cost::kDmaEngines + rows - 1) / rows,
+                          std::max<int64_t>(1, row_bytes / cost::kDmaMinPieceBytes));
     rows *= pieces;
   }
   const int64_t row_bytes = (shape.bytes + rows - 1) / rows;
-  const int64_t row_ps =
-      std::max((row_bytes * 1000 + cost::kDmaBytesPerNs - 1) / cost::kDmaBytesPerNs, cost::kDmaRowMinPs);
+  const int64_t row_ps = std::max(
+      (row_bytes * 1000 + cost::kDmaBytesPerNs - 1) / cost::kDmaBytesPerNs, cost::kDmaRowMinPs);
   result.work_ps = rows * row_ps;
   result.duration_ps = (rows + cost::kDmaEngines - 1) / cost::kDmaEngines * row_ps;
   if (IsHbm(program.variables[dma.src_var].kind)) result.hbm_read_bytes += shape.bytes;

@@ -26,7 +26,8 @@ TEST(Cost, MatmulsStreamAndHideLoads) {
   const int64_t stream = CyclesToPs(Engine::kPe, 64 * 4);
   EXPECT_EQ(first.occupancy_ps, cost::kPeLoadLatencyPs + stream);
   EXPECT_EQ(first.latency_ps, cost::kPeLoadLatencyPs + cost::kPePipelinePs + stream);
-  EXPECT_EQ(CostOf(p, Engine::kPe, mm, &state).occupancy_ps, stream);  // the same stationary operand
+  EXPECT_EQ(CostOf(p, Engine::kPe, mm, &state).occupancy_ps,
+            stream);  // the same stationary operand
   mm.flags = kExactOneZero;
   EXPECT_EQ(CostOf(p, Engine::kPe, mm, &state).occupancy_ps, CyclesToPs(Engine::kPe, 64 * 2));
   mm.src0.size[3] = 16;  // another one, loaded behind the previous product
@@ -99,7 +100,8 @@ TEST(Cost, DmaRowsMergeAndStayInPartitions) {
 
 TEST(Cost, LargeTransfersReachTheBandwidth) {
   Program p;
-  p.variables = {Hbm(VariableKind::kInput, "a", {1 << 20}), Hbm(VariableKind::kOutput, "b", {1 << 20})};
+  p.variables = {Hbm(VariableKind::kInput, "a", {1 << 20}),
+                 Hbm(VariableKind::kOutput, "b", {1 << 20})};
   const DmaCost cost = DmaCostOf(p, Copy(1, 0, 4 << 20));
   const int64_t ideal = (int64_t{4} << 20) * 1000 / cost::kHbmBytesPerNs;
   EXPECT_GE(cost.duration_ps, ideal);
@@ -109,7 +111,8 @@ TEST(Cost, LargeTransfersReachTheBandwidth) {
 TEST(Disassemble, ReadsWell) {
   const Program p = MatmulProgram();
   EXPECT_EQ(DisassembleInstruction(p, p.segments[0].streams[0][0]),
-            "matmul  acc[0:32 f32 +0 64:1] = x_tile[0:16 f32 +0 32:1], w_tile[0:16 f32 +0 64:1]  wait s0>=32  "
+            "matmul  acc[0:32 f32 +0 64:1] = x_tile[0:16 f32 +0 32:1], w_tile[0:16 f32 +0 64:1]  "
+            "wait s0>=32  "
             "inc s2+1  ; dot.1 aten::mm model.py:7");
   EXPECT_EQ(DisassembleDma(p, p.dmas[0]), "q0 copy x_tile[0 512:4] = x[0 512:4] x4");
   EXPECT_NE(Disassemble(p).find("queue 1 out: ACT s1"), std::string::npos);

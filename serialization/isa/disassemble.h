@@ -8,8 +8,9 @@
 
 namespace glia::isa {
 
-// One line without its end: "tensor_tensor add  y[0:128 f32 +0 64:1] = a[...], b[...]  wait s3>=2  inc s4+1".
-// An operand shows its partitions, dtype, byte offset and, for each dimension, size:stride.
+// One line without its end: "tensor_tensor add  y[0:128 f32 +0 64:1] = a[...], b[...]  wait s3>=2
+// inc s4+1". An operand shows its partitions, dtype, byte offset and, for each dimension,
+// size:stride.
 std::string DisassembleInstruction(const Program& program, const Instruction& instruction);
 std::string DisassembleDma(const Program& program, const DmaDescriptor& dma);
 std::string DisassembleVariable(const Variable& variable);

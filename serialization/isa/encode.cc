@@ -12,7 +12,8 @@ namespace {
 #if !defined(__BYTE_ORDER__) || __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
 #error "NEFF records are used as they lie in memory: this needs a little-endian machine"
 #endif
-static_assert(std::is_trivially_copyable_v<Instruction> && std::is_trivially_copyable_v<DmaDescriptor>);
+static_assert(std::is_trivially_copyable_v<Instruction> &&
+              std::is_trivially_copyable_v<DmaDescriptor>);
 // Padding would hold arbitrary bytes, and equal programs would give unequal files.
 static_assert(offsetof(Instruction, reserved3) == 60 && offsetof(Instruction, imm_int) == 64 &&
               offsetof(Instruction, dst) == 80);
@@ -27,8 +28,9 @@ absl::string_view Encoded(absl::Span<const T> records) {
 template <typename T>
 absl::StatusOr<std::vector<T>> Decode(absl::string_view bytes, const char* what) {
   if (bytes.size() % sizeof(T) != 0) {
-    return absl::DataLossError(absl::StrCat("a table of ", bytes.size(), " bytes holds no whole number of ",
-                                            what, " records of ", sizeof(T), " bytes"));
+    return absl::DataLossError(absl::StrCat("a table of ", bytes.size(),
+                                            " bytes holds no whole number of ", what,
+                                            " records of ", sizeof(T), " bytes"));
   }
   std::vector<T> records(bytes.size() / sizeof(T));
   if (!records.empty()) std::memcpy(records.data(), bytes.data(), bytes.size());

@@ -1,4 +1,5 @@
-// The records of isa.h as bytes. In memory and in a file they are the same: little-endian, no padding.
+// The records of isa.h as bytes. In memory and in a file they are the same: little-endian, no
+// padding.
 #ifndef GLIA_SERIALIZATION_ISA_ENCODE_H_
 #define GLIA_SERIALIZATION_ISA_ENCODE_H_
 
@@ -15,8 +16,8 @@ namespace glia::isa {
 absl::string_view EncodedInstructions(absl::Span<const Instruction> instructions);
 absl::string_view EncodedDmas(absl::Span<const DmaDescriptor> dmas);
 
-// `bytes` needs no alignment. The fields are not checked (validate.h does). Error: DataLoss if the size
-// is no multiple of a record's.
+// `bytes` needs no alignment. The fields are not checked (validate.h does). Error: DataLoss if the
+// size is no multiple of a record's.
 absl::StatusOr<std::vector<Instruction>> DecodeInstructions(absl::string_view bytes);
 absl::StatusOr<std::vector<DmaDescriptor>> DecodeDmas(absl::string_view bytes);
 

@@ -98,19 +98,28 @@ constexpr DTypeSet F32 = Bit(DType::kF32), FLOATS = F32 | Bit(DType::kBf16) | Bi
 constexpr AluOpSet BYPASS = Bit(AluOp::kBypass), BINARY = ((1u << kAluOps) - 1) & ~BYPASS,
                    COMPARE = Bit(AluOp::kEq) | Bit(AluOp::kNe) | Bit(AluOp::kGt) | Bit(AluOp::kGe) |
                              Bit(AluOp::kLt) | Bit(AluOp::kLe),
-                   REDUCE = Bit(AluOp::kAdd) | Bit(AluOp::kMultiply) | Bit(AluOp::kMax) | Bit(AluOp::kMin) |
-                            Bit(AluOp::kAnd) | Bit(AluOp::kOr) | Bit(AluOp::kXor) |
-                            Bit(AluOp::kLogicalAnd) | Bit(AluOp::kLogicalOr) | Bit(AluOp::kLogicalXor) |
-                            Bit(AluOp::kAbsMax);
+                   REDUCE = Bit(AluOp::kAdd) | Bit(AluOp::kMultiply) | Bit(AluOp::kMax) |
+                            Bit(AluOp::kMin) | Bit(AluOp::kAnd) | Bit(AluOp::kOr) |
+                            Bit(AluOp::kXor) | Bit(AluOp::kLogicalAnd) | Bit(AluOp::kLogicalOr) |
+                            Bit(AluOp::kLogicalXor) | Bit(AluOp::kAbsMax);
 
-constexpr OperandRule T(char p, char f, SpaceSet s, DTypeSet d) { return {p, f, s, d, false, true}; }
-constexpr OperandRule OT(char p, char f, SpaceSet s, DTypeSet d) { return {p, f, s, d, true, true}; }
-constexpr OperandRule V(char p, char f, SpaceSet s, DTypeSet d) { return {p, f, s, d, false, false}; }
-constexpr OperandRule OV(char p, char f, SpaceSet s, DTypeSet d) { return {p, f, s, d, true, false}; }
+constexpr OperandRule T(char p, char f, SpaceSet s, DTypeSet d) {
+  return {p, f, s, d, false, true};
+}
+constexpr OperandRule OT(char p, char f, SpaceSet s, DTypeSet d) {
+  return {p, f, s, d, true, true};
+}
+constexpr OperandRule V(char p, char f, SpaceSet s, DTypeSet d) {
+  return {p, f, s, d, false, false};
+}
+constexpr OperandRule OV(char p, char f, SpaceSet s, DTypeSet d) {
+  return {p, f, s, d, true, false};
+}
 constexpr OperandRule NO = {};
 
 struct N {
-  constexpr N(int min_n, int max_n, int multiple_of) : min(min_n), max(max_n), multiple(multiple_of) {}
+  constexpr N(int min_n, int max_n, int multiple_of)
+      : min(min_n), max(max_n), multiple(multiple_of) {}
   int min, max, multiple;
 };
 
@@ -124,10 +133,22 @@ constexpr Traits PLAIN = {false, false, Src3Rule::kNever}, EQUAL = {true, false,
                  PAYLOAD = {true, false, Src3Rule::kWithSrc2};
 
 constexpr InstructionInfo kInstructionTable[] = {
-#define GLIA_INSTRUCTION(code_, name_, engines_, dst_, src0_, src1_, src2_, src3_, fields_, op0_, op1_, flags_, \
-                         n_, traits_, cost_)                                                                \
-  {Opcode::code_, name_, engines_, {dst_, src0_, src1_, src2_, src3_}, fields_, op0_, op1_, flags_,         \
-   (traits_).equal_types, (traits_).updates_dst, (traits_).src3, (n_).min, (n_).max, (n_).multiple,         \
+#define GLIA_INSTRUCTION(code_, name_, engines_, dst_, src0_, src1_, src2_, src3_, fields_, op0_, \
+                         op1_, flags_, n_, traits_, cost_)                                        \
+  {Opcode::code_,                                                                                 \
+   name_,                                                                                         \
+   engines_,                                                                                      \
+   {dst_, src0_, src1_, src2_, src3_},                                                            \
+   fields_,                                                                                       \
+   op0_,                                                                                          \
+   op1_,                                                                                          \
+   flags_,                                                                                        \
+   (traits_).equal_types,                                                                         \
+   (traits_).updates_dst,                                                                         \
+   (traits_).src3,                                                                                \
+   (n_).min,                                                                                      \
+   (n_).max,                                                                                      \
+   (n_).multiple,                                                                                 \
    CostClass::cost_},
 #include "serialization/isa/instructions.inc"
 #undef GLIA_INSTRUCTION
@@ -185,7 +206,8 @@ const ActFnInfo* FindActFn(ActFn fn) {
   const int i = static_cast<int>(fn);
   if (i < kActFns) return &kActFnTable[i];
   const int row = i - kFirstPool + kActFns;
-  return i >= kFirstPool && row < static_cast<int>(std::size(kActFnTable)) ? &kActFnTable[row] : nullptr;
+  return i >= kFirstPool && row < static_cast<int>(std::size(kActFnTable)) ? &kActFnTable[row]
+                                                                           : nullptr;
 }
 
 const char* EngineName(Engine engine) {
@@ -202,7 +224,8 @@ const char* VariableKindName(VariableKind kind) {
 
 const InstructionInfo* FindInstruction(Opcode opcode) {
   const auto i = static_cast<size_t>(opcode);
-  return i < kMaxOpcode && kOpcodeIndex.row[i] >= 0 ? &kInstructionTable[kOpcodeIndex.row[i]] : nullptr;
+  return i < kMaxOpcode && kOpcodeIndex.row[i] >= 0 ? &kInstructionTable[kOpcodeIndex.row[i]]
+                                                    : nullptr;
 }
 
 absl::Span<const InstructionInfo> AllInstructions() { return kInstructionTable; }
@@ -219,7 +242,8 @@ OperandAccesses AccessesOf(const Instruction& instruction) {
     access.name = kOperandNames[i];
     if (i == 0) {
       access.writes = true;
-      access.reads = info->updates_dst || (info->opcode == Opcode::kMatmul && (instruction.flags & kAccumulate));
+      access.reads = info->updates_dst ||
+                     (info->opcode == Opcode::kMatmul && (instruction.flags & kAccumulate));
     } else if (i == 4) {
       access.writes = true;
       access.reads = info->src3 == Src3Rule::kWithAccumulate;

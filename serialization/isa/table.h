@@ -1,6 +1,6 @@
-// The definition table of the instruction set: what each instruction is called, which engines run it,
-// what its operands must be. Validation, disassembly and the cost model derive from it.
-// Rows: instructions.inc. Facts: isa.h and the nki.isa reference of aws-neuron-sdk.
+// The definition table of the instruction set: what each instruction is called, which engines run
+// it, what its operands must be. Validation, disassembly and the cost model derive from it. Rows:
+// instructions.inc. Facts: isa.h and the nki.isa reference of aws-neuron-sdk.
 #ifndef GLIA_SERIALIZATION_ISA_TABLE_H_
 #define GLIA_SERIALIZATION_ISA_TABLE_H_
 
@@ -29,7 +29,7 @@ enum SpaceSet : uint8_t { kNoSpace = 0, kSbuf = 1, kPsum = 2, kSbufPsum = 3 };
 
 struct DTypeInfo {
   DType dtype;
-  const char* name;     // as in HLO: "f32"
+  const char* name;  // as in HLO: "f32"
   int bytes;
   bool is_float;
   bool is_signed;
@@ -48,8 +48,8 @@ struct AluOpInfo {
 };
 const AluOpInfo* FindAluOp(AluOp op);
 
-// ACT holds the tables of one set at a time (cost.h); kEvery functions are in all of them. The names of
-// the functions are those of nki.api.shared, their grouping is ours.
+// ACT holds the tables of one set at a time (cost.h); kEvery functions are in all of them. The
+// names of the functions are those of nki.api.shared, their grouping is ours.
 enum class ActTable : uint8_t { kEvery, kExp, kGelu, kLog, kRoot, kTrig, kPoolOnly };
 struct ActFnInfo {
   ActFn fn;
@@ -59,11 +59,11 @@ struct ActFnInfo {
 };
 const ActFnInfo* FindActFn(ActFn fn);
 
-const char* EngineName(Engine engine);             // "PE", "ACT", "POOL", "DVE", "SP"
-const char* VariableKindName(VariableKind kind);   // as in def.json
+const char* EngineName(Engine engine);            // "PE", "ACT", "POOL", "DVE", "SP"
+const char* VariableKindName(VariableKind kind);  // as in def.json
 
-// The shape of an operand as two symbols, its partitions and its free elements: a letter stands for one
-// number throughout the instruction, a digit for itself. Zero: no such operand.
+// The shape of an operand as two symbols, its partitions and its free elements: a letter stands for
+// one number throughout the instruction, a digit for itself. Zero: no such operand.
 struct OperandRule {
   char partitions = 0;
   char free = 0;
@@ -76,19 +76,27 @@ struct OperandRule {
 
 // Which fields an instruction uses; all others must be 0.
 enum FieldSet : uint16_t {
-  kUsesOp0 = 1, kUsesOp1 = 2, kUsesFn = 4, kUsesDims = 8, kUsesPattern = 16, kUsesImm0 = 32,
-  kUsesImm1 = 64, kUsesImmInt = 128, kUsesImmInt2 = 256, kUsesDma = 512,
+  kUsesOp0 = 1,
+  kUsesOp1 = 2,
+  kUsesFn = 4,
+  kUsesDims = 8,
+  kUsesPattern = 16,
+  kUsesImm0 = 32,
+  kUsesImm1 = 64,
+  kUsesImmInt = 128,
+  kUsesImmInt2 = 256,
+  kUsesDma = 512,
 };
 
 // When src3 must be there.
 enum class Src3Rule : uint8_t { kNever, kWithAccumulate, kWithSrc2 };
 
 enum class CostClass : uint8_t {
-  kControl,      // semaphores and DMA triggers
+  kControl,  // semaphores and DMA triggers
   kMatmul,
   kPeTranspose,
-  kStream,       // element by element through ACT, DVE or POOL
-  kReciprocal,   // DVE: 8 cycles an element
+  kStream,      // element by element through ACT, DVE or POOL
+  kReciprocal,  // DVE: 8 cycles an element
   kSort,
 };
 
@@ -103,8 +111,8 @@ struct InstructionInfo {
   bool equal_types;         // dst and src0 (and src2, src3 if present) have one dtype
   bool updates_dst;         // reads what it writes, or leaves part of dst as it was
   Src3Rule src3;
-  int min_n, max_n;         // bounds of the free size `N`; max_n 0: none
-  int multiple;             // `N` is a multiple of it; kTranspose32: `P` as well
+  int min_n, max_n;  // bounds of the free size `N`; max_n 0: none
+  int multiple;      // `N` is a multiple of it; kTranspose32: `P` as well
   CostClass cost;
 };
 // Null for an unknown opcode.
@@ -118,7 +126,8 @@ inline const Operand& GetOperand(const Instruction& i, int index) {
 }
 
 // What a valid instruction touches in SBUF and PSUM, in the order dst, src0 ... src3. `dst` of an
-// instruction with updates_dst, of an accumulating kMatmul, and src3 of kActivate are read and written.
+// instruction with updates_dst, of an accumulating kMatmul, and src3 of kActivate are read and
+// written.
 struct OperandAccess {
   const Operand* operand = nullptr;
   const char* name = nullptr;
@@ -133,8 +142,9 @@ struct OperandAccesses {
 };
 OperandAccesses AccessesOf(const Instruction& instruction);
 
-// Lowest and one past the highest byte, relative to the start of the variable in each partition, that
-// the operand's pattern reaches. Any operand with valid dtype; negative low means out of bounds.
+// Lowest and one past the highest byte, relative to the start of the variable in each partition,
+// that the operand's pattern reaches. Any operand with valid dtype; negative low means out of
+// bounds.
 struct ByteRange {
   int64_t low = 0;
   int64_t high = 0;

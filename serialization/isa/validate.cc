@@ -17,30 +17,34 @@ using internal::Invalid;
 absl::Status CheckShape(const Variable& v, const std::string& where) {
   const DTypeInfo* dtype = FindDType(v.dtype);
   if (dtype == nullptr) return Invalid(where, "dtype ", static_cast<int>(v.dtype), " is unknown");
-  if (v.kind != VariableKind::kInput && v.kind != VariableKind::kOutput && v.kind != VariableKind::kFile) {
+  if (v.kind != VariableKind::kInput && v.kind != VariableKind::kOutput &&
+      v.kind != VariableKind::kFile) {
     return absl::OkStatus();
   }
   int64_t bytes = dtype->bytes;
   for (int64_t size : v.shape) {
     if (size < 0) return Invalid(where, "shape has the negative size ", size);
-    if (__builtin_mul_overflow(bytes, size, &bytes)) return Invalid(where, "shape overflows 64 bits");
+    if (__builtin_mul_overflow(bytes, size, &bytes))
+      return Invalid(where, "shape overflows 64 bits");
   }
   if (bytes != v.bytes) {
-    return Invalid(where, "has ", v.bytes, " bytes, but its shape and dtype ", dtype->name, " make ", bytes);
+    return Invalid(where, "has ", v.bytes, " bytes, but its shape and dtype ", dtype->name,
+                   " make ", bytes);
   }
   return absl::OkStatus();
 }
 
 absl::Status CheckOnChip(const Variable& v, const std::string& where) {
   const int64_t limit = v.kind == VariableKind::kPsum ? kPsumPartitionBytes : kSbufPartitionBytes;
-  if (v.partition < 0 || v.partitions < 1 || v.partition > kPartitions || v.partitions > kPartitions ||
-      v.partition + v.partitions > kPartitions) {
+  if (v.partition < 0 || v.partitions < 1 || v.partition > kPartitions ||
+      v.partitions > kPartitions || v.partition + v.partitions > kPartitions) {
     return Invalid(where, "takes ", v.partitions, " partitions from ", v.partition, "; there are ",
                    kPartitions);
   }
-  if (v.address < 0 || v.partition_bytes < 1 || v.address > limit || v.partition_bytes > limit - v.address) {
-    return Invalid(where, "takes ", v.partition_bytes, " bytes a partition from address ", v.address,
-                   "; a partition of ", VariableKindName(v.kind), " has ", limit);
+  if (v.address < 0 || v.partition_bytes < 1 || v.address > limit ||
+      v.partition_bytes > limit - v.address) {
+    return Invalid(where, "takes ", v.partition_bytes, " bytes a partition from address ",
+                   v.address, "; a partition of ", VariableKindName(v.kind), " has ", limit);
   }
   if (v.bytes != v.partitions * v.partition_bytes) {
     return Invalid(where, "has ", v.bytes, " bytes, but ", v.partitions, " partitions of ",
@@ -51,16 +55,18 @@ absl::Status CheckOnChip(const Variable& v, const std::string& where) {
 
 absl::Status CheckVariables(const Program& program) {
   if (program.scratch_bytes < 0 || program.scratch_bytes > kHbmBytesPerCore) {
-    return Invalid("program", "scratch_bytes is ", program.scratch_bytes, "; a core has ", kHbmBytesPerCore,
-                   " bytes of HBM");
+    return Invalid("program", "scratch_bytes is ", program.scratch_bytes, "; a core has ",
+                   kHbmBytesPerCore, " bytes of HBM");
   }
   std::unordered_set<std::string> names[2];
   for (size_t i = 0; i < program.variables.size(); ++i) {
     const Variable& v = program.variables[i];
     const std::string where = absl::StrCat("variable ", i, " '", v.name, "'");
-    if (v.kind > VariableKind::kPsum) return Invalid(where, "kind ", static_cast<int>(v.kind), " is unknown");
+    if (v.kind > VariableKind::kPsum)
+      return Invalid(where, "kind ", static_cast<int>(v.kind), " is unknown");
     if (v.bytes < 0 || v.bytes > kHbmBytesPerCore) {
-      return Invalid(where, "has ", v.bytes, " bytes; a core has ", kHbmBytesPerCore, " bytes of HBM");
+      return Invalid(where, "has ", v.bytes, " bytes; a core has ", kHbmBytesPerCore,
+                     " bytes of HBM");
     }
     absl::Status status = CheckShape(v, where);
     if (!status.ok()) return status;
@@ -75,14 +81,14 @@ absl::Status CheckVariables(const Program& program) {
       }
     }
     if ((v.kind == VariableKind::kFile) == v.file.empty()) {
-      return Invalid(where, "a file name is needed by kind 'file' only; kind is '", VariableKindName(v.kind),
-                     "', file is '", v.file, "'");
+      return Invalid(where, "a file name is needed by kind 'file' only; kind is '",
+                     VariableKindName(v.kind), "', file is '", v.file, "'");
     }
     if (v.kind == VariableKind::kTmpBuf &&
         (v.hbm_offset < 0 || v.hbm_offset > program.scratch_bytes ||
          v.bytes > program.scratch_bytes - v.hbm_offset)) {
-      return Invalid(where, v.bytes, " bytes at scratch offset ", v.hbm_offset, " exceed the scratch area of ",
-                     program.scratch_bytes);
+      return Invalid(where, v.bytes, " bytes at scratch offset ", v.hbm_offset,
+                     " exceed the scratch area of ", program.scratch_bytes);
     }
   }
   return absl::OkStatus();
@@ -96,23 +102,27 @@ absl::Status CheckAliases(const Program& program) {
     if (v.alias == -1) continue;
     const std::string where = absl::StrCat("variable ", i, " '", v.name, "'");
     if (v.kind != VariableKind::kOutput) {
-      return Invalid(where, "only an output may have an alias; kind is '", VariableKindName(v.kind), "'");
+      return Invalid(where, "only an output may have an alias; kind is '", VariableKindName(v.kind),
+                     "'");
     }
-    if (v.alias < 0 || v.alias >= count || program.variables[v.alias].kind != VariableKind::kInput) {
+    if (v.alias < 0 || v.alias >= count ||
+        program.variables[v.alias].kind != VariableKind::kInput) {
       return Invalid(where, "alias ", v.alias, " is no input variable");
     }
     if (program.variables[v.alias].bytes != v.bytes) {
       return Invalid(where, "has ", v.bytes, " bytes, but its alias ", v.alias, " has ",
                      program.variables[v.alias].bytes);
     }
-    if (!aliased.insert(v.alias).second) return Invalid(where, "input ", v.alias, " is aliased twice");
+    if (!aliased.insert(v.alias).second)
+      return Invalid(where, "input ", v.alias, " is aliased twice");
   }
   return absl::OkStatus();
 }
 
 absl::Status CheckQueues(const Program& program) {
   if (program.queues.size() > kDmaQueues) {
-    return Invalid("program", "has ", program.queues.size(), " DMA queues; the limit is ", kDmaQueues);
+    return Invalid("program", "has ", program.queues.size(), " DMA queues; the limit is ",
+                   kDmaQueues);
   }
   for (size_t i = 0; i < program.queues.size(); ++i) {
     const DmaQueue& q = program.queues[i];
@@ -132,9 +142,11 @@ absl::Status CheckTerminator(const Program& program, size_t segment) {
   const Terminator& t = program.segments[segment].terminator;
   const std::string where = absl::StrCat("segment ", segment, " terminator");
   const size_t segments = program.segments.size();
-  if (t.kind > TerminatorKind::kBranch) return Invalid(where, "kind ", static_cast<int>(t.kind), " is unknown");
+  if (t.kind > TerminatorKind::kBranch)
+    return Invalid(where, "kind ", static_cast<int>(t.kind), " is unknown");
   if (t.kind == TerminatorKind::kHalt) return absl::OkStatus();
-  if (t.target >= segments) return Invalid(where, "target ", t.target, " is not below the ", segments, " segments");
+  if (t.target >= segments)
+    return Invalid(where, "target ", t.target, " is not below the ", segments, " segments");
   if (t.kind == TerminatorKind::kJump) return absl::OkStatus();
   if (t.otherwise >= segments) {
     return Invalid(where, "otherwise ", t.otherwise, " is not below the ", segments, " segments");
@@ -148,7 +160,8 @@ absl::Status CheckTerminator(const Program& program, size_t segment) {
   const uint64_t bytes = program.variables[t.var].bytes;
   const uint64_t size = DTypeBytes(t.dtype);
   if (t.offset > bytes || size > bytes - t.offset) {
-    return Invalid(where, "offset ", t.offset, " exceeds the ", bytes, " bytes of variable ", t.var);
+    return Invalid(where, "offset ", t.offset, " exceeds the ", bytes, " bytes of variable ",
+                   t.var);
   }
   if (t.expected_trips < 0) return Invalid(where, "expected_trips is negative: ", t.expected_trips);
   return absl::OkStatus();

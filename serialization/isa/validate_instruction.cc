@@ -31,8 +31,8 @@ bool PartitionStartAllowed(int start, int count) {
 absl::Status CheckPlacement(const Context& c, const Operand& o, const char* name) {
   const Variable& v = c.program.variables[o.var];
   if (o.num_partitions < 1 || o.partition + o.num_partitions > v.partitions) {
-    return c.Error(name, " takes ", o.num_partitions, " partitions from ", o.partition, " of variable ", o.var,
-                   " '", v.name, "', which has ", v.partitions);
+    return c.Error(name, " takes ", o.num_partitions, " partitions from ", o.partition,
+                   " of variable ", o.var, " '", v.name, "', which has ", v.partitions);
   }
   const int start = v.partition + o.partition;
   if (!PartitionStartAllowed(start, o.num_partitions)) {
@@ -46,13 +46,14 @@ absl::Status CheckPlacement(const Context& c, const Operand& o, const char* name
   if (int64_t{o.size[0]} * o.size[1] > kSbufPartitionBytes ||
       int64_t{o.size[0]} * o.size[1] * o.size[2] > kSbufPartitionBytes ||
       o.free_elements() > kSbufPartitionBytes) {
-    return c.Error(name, " has sizes ", o.size[0], " x ", o.size[1], " x ", o.size[2], " x ", o.size[3],
-                   "; at most ", kSbufPartitionBytes, " elements a partition");
+    return c.Error(name, " has sizes ", o.size[0], " x ", o.size[1], " x ", o.size[2], " x ",
+                   o.size[3], "; at most ", kSbufPartitionBytes, " elements a partition");
   }
   const ByteRange range = FreeByteRange(o);
   if (range.low < 0 || range.high > v.partition_bytes) {
-    return c.Error(name, " reaches bytes ", range.low, " to ", range.high, " of a partition of variable ", o.var,
-                   " '", v.name, "', which has ", v.partition_bytes);
+    return c.Error(name, " reaches bytes ", range.low, " to ", range.high,
+                   " of a partition of variable ", o.var, " '", v.name, "', which has ",
+                   v.partition_bytes);
   }
   const int bytes = DTypeBytes(o.dtype);
   if ((v.address + o.offset) % bytes != 0) {
@@ -62,20 +63,23 @@ absl::Status CheckPlacement(const Context& c, const Operand& o, const char* name
   return absl::OkStatus();
 }
 
-absl::Status CheckSpace(const Context& c, const Operand& o, const OperandRule& rule, const char* name) {
+absl::Status CheckSpace(const Context& c, const Operand& o, const OperandRule& rule,
+                        const char* name) {
   const Variable& v = c.program.variables[o.var];
   const bool psum = v.kind == VariableKind::kPsum;
   if (psum && c.engine() == Engine::kPool) {
-    return c.Error(name, " is in PSUM (variable ", o.var, " '", v.name, "'), which POOL cannot access");
+    return c.Error(name, " is in PSUM (variable ", o.var, " '", v.name,
+                   "'), which POOL cannot access");
   }
   if ((rule.spaces & (psum ? kPsum : kSbuf)) == 0) {
-    return c.Error(name, " is in ", psum ? "PSUM" : "SBUF", " (variable ", o.var, " '", v.name, "'), must be in ",
-                   psum ? "SBUF" : "PSUM");
+    return c.Error(name, " is in ", psum ? "PSUM" : "SBUF", " (variable ", o.var, " '", v.name,
+                   "'), must be in ", psum ? "SBUF" : "PSUM");
   }
   const int64_t limit = psum ? kMaxFreePsum : kMaxFreeSbuf;
   if ((c.engine() == Engine::kAct || c.engine() == Engine::kDve) && o.free_elements() > limit) {
-    return c.Error(name, " has ", o.free_elements(), " elements a partition; ", EngineName(c.engine()),
-                   " takes at most ", limit, " in ", psum ? "PSUM" : "SBUF");
+    return c.Error(name, " has ", o.free_elements(), " elements a partition; ",
+                   EngineName(c.engine()), " takes at most ", limit, " in ",
+                   psum ? "PSUM" : "SBUF");
   }
   if (psum && c.engine() == Engine::kPe) {
     const ByteRange range = FreeByteRange(o);
@@ -92,7 +96,8 @@ absl::Status CheckSpace(const Context& c, const Operand& o, const OperandRule& r
 // Partitions and free elements against the symbols of the row in the table.
 class Symbols {
  public:
-  absl::Status Bind(const Context& c, char symbol, int64_t value, const char* name, const char* what) {
+  absl::Status Bind(const Context& c, char symbol, int64_t value, const char* name,
+                    const char* what) {
     if (symbol <= '9') {
       if (value == symbol - '0') return absl::OkStatus();
       return c.Error(name, " has ", value, " ", what, ", must have ", symbol - '0');
@@ -100,7 +105,8 @@ class Symbols {
     int64_t& bound = value_[symbol - 'A'];
     if (bound == 0) bound = value;
     if (bound == value) return absl::OkStatus();
-    return c.Error(name, " has ", value, " ", what, ", must have ", bound, " as the other operands");
+    return c.Error(name, " has ", value, " ", what, ", must have ", bound,
+                   " as the other operands");
   }
   int64_t operator[](char symbol) const { return value_[symbol - 'A']; }
 
@@ -119,18 +125,23 @@ absl::Status CheckOperands(const Context& c) {
       if (rule.present() && !rule.optional) return c.Error(name, " is missing");
       continue;
     }
-    if (!rule.present()) return c.Error(name, " is variable ", o.var, ", but there is no such operand");
+    if (!rule.present())
+      return c.Error(name, " is variable ", o.var, ", but there is no such operand");
     if (o.var >= c.program.variables.size() || IsHbm(c.program.variables[o.var].kind)) {
       return c.Error(name, " is variable ", o.var, ", which is none in SBUF or PSUM");
     }
-    if (o.reserved != 0 || o.reserved2 != 0) return c.Error(name, " has reserved fields that are not 0");
+    if (o.reserved != 0 || o.reserved2 != 0)
+      return c.Error(name, " has reserved fields that are not 0");
     const DTypeInfo* dtype = FindDType(o.dtype);
     if (dtype == nullptr) return c.Error(name, " has unknown dtype ", static_cast<int>(o.dtype));
-    if ((rule.dtypes & Bit(o.dtype)) == 0) return c.Error(name, " has dtype ", dtype->name, ", not allowed here");
+    if ((rule.dtypes & Bit(o.dtype)) == 0)
+      return c.Error(name, " has dtype ", dtype->name, ", not allowed here");
     absl::Status status = CheckPlacement(c, o, name);
     if (status.ok()) status = CheckSpace(c, o, rule, name);
-    if (status.ok()) status = symbols.Bind(c, rule.partitions, o.num_partitions, name, "partitions");
-    if (status.ok()) status = symbols.Bind(c, rule.free, o.free_elements(), name, "elements a partition");
+    if (status.ok())
+      status = symbols.Bind(c, rule.partitions, o.num_partitions, name, "partitions");
+    if (status.ok())
+      status = symbols.Bind(c, rule.free, o.free_elements(), name, "elements a partition");
     if (!status.ok()) return status;
     if (i == 0 || i == 4) {
       for (int d = 0; d < kFreeDims; ++d) {
@@ -145,9 +156,11 @@ absl::Status CheckOperands(const Context& c) {
     }
   }
   const int64_t n = symbols['N'];
-  if (c.info.max_n > 0 && n > c.info.max_n) return c.Error("free size is ", n, "; the limit is ", c.info.max_n);
+  if (c.info.max_n > 0 && n > c.info.max_n)
+    return c.Error("free size is ", n, "; the limit is ", c.info.max_n);
   if (n < c.info.min_n) return c.Error("free size is ", n, ", must be at least ", c.info.min_n);
-  if (n % c.info.multiple != 0) return c.Error("free size is ", n, ", no multiple of ", c.info.multiple);
+  if (n % c.info.multiple != 0)
+    return c.Error("free size is ", n, ", no multiple of ", c.info.multiple);
   if (c.info.opcode == Opcode::kTranspose32 && symbols['P'] % c.info.multiple != 0) {
     return c.Error("takes ", symbols['P'], " partitions, no multiple of ", c.info.multiple);
   }
@@ -158,11 +171,13 @@ absl::Status CheckDTypes(const Context& c) {
   const Instruction& i = c.instruction;
   const auto name = [](DType t) { return FindDType(t)->name; };
   if (c.info.equal_types && i.dst.dtype != i.src0.dtype) {
-    return c.Error("dst is ", name(i.dst.dtype), " and src0 ", name(i.src0.dtype), "; must be equal");
+    return c.Error("dst is ", name(i.dst.dtype), " and src0 ", name(i.src0.dtype),
+                   "; must be equal");
   }
   if (c.info.src3 == Src3Rule::kWithSrc2 && i.src2.present() && i.src3.present() &&
       i.src2.dtype != i.src3.dtype) {
-    return c.Error("src2 is ", name(i.src2.dtype), " and src3 ", name(i.src3.dtype), "; must be equal");
+    return c.Error("src2 is ", name(i.src2.dtype), " and src3 ", name(i.src3.dtype),
+                   "; must be equal");
   }
   if (c.info.opcode == Opcode::kMatmul) {
     const bool fp32 = i.src0.dtype == DType::kF32;
@@ -185,18 +200,21 @@ absl::Status CheckRawOp(const Context& c, const AluOpInfo& op) {
     if (!o.present()) continue;
     const DTypeInfo& dtype = *FindDType(o.dtype);
     const char* name = kOperandNames[k];
-    if (!IsIntegerOrPred(o.dtype)) return c.Error(op.name, " works on integers; ", name, " is ", dtype.name);
+    if (!IsIntegerOrPred(o.dtype))
+      return c.Error(op.name, " works on integers; ", name, " is ", dtype.name);
     if (c.engine() != Engine::kDve) continue;
-    if (dtype.bytes > 4) return c.Error(op.name, " on DVE takes at most 32 bits; ", name, " is ", dtype.name);
+    if (dtype.bytes > 4)
+      return c.Error(op.name, " on DVE takes at most 32 bits; ", name, " is ", dtype.name);
     if (k > 0 && o.dtype != i.src0.dtype) {
-      return c.Error(op.name, " on DVE takes inputs of one type; src0 is ", FindDType(i.src0.dtype)->name, ", ",
-                     name, " ", dtype.name);
+      return c.Error(op.name, " on DVE takes inputs of one type; src0 is ",
+                     FindDType(i.src0.dtype)->name, ", ", name, " ", dtype.name);
     }
   }
   return absl::OkStatus();
 }
 
-absl::Status CheckAluOp(const Context& c, AluOp op, bool used, AluOpSet allowed, const char* field) {
+absl::Status CheckAluOp(const Context& c, AluOp op, bool used, AluOpSet allowed,
+                        const char* field) {
   if (!used) {
     if (op == AluOp::kBypass) return absl::OkStatus();
     return c.Error(field, " is ", static_cast<int>(op), ", but is not used here and must be 0");
@@ -242,7 +260,8 @@ absl::Status CheckUnusedFields(const Context& c) {
   if ((fields & kUsesImmInt) == 0 && i.imm_int != 0) set = "imm_int";
   if ((fields & kUsesImmInt2) == 0 && i.imm_int2 != 0) set = "imm_int2";
   if ((fields & kUsesPattern) == 0 &&
-      (i.mult != 0 || std::any_of(i.pattern, i.pattern + kFreeDims, [](int32_t p) { return p != 0; }))) {
+      (i.mult != 0 ||
+       std::any_of(i.pattern, i.pattern + kFreeDims, [](int32_t p) { return p != 0; }))) {
     set = "pattern or mult";
   }
   if (set != nullptr) return c.Error(set, " is not used here and must be 0");
@@ -277,8 +296,10 @@ absl::Status CheckTrigger(const Context& c) {
 absl::Status CheckSemaphores(const Context& c) {
   const Instruction& i = c.instruction;
   const auto check = [&c](const char* what, uint16_t semaphore, uint32_t value) {
-    if (semaphore < kSemaphores || (semaphore == kNoSemaphore && value == 0)) return absl::OkStatus();
-    if (semaphore == kNoSemaphore) return c.Error(what, " value is ", value, ", but there is no semaphore");
+    if (semaphore < kSemaphores || (semaphore == kNoSemaphore && value == 0))
+      return absl::OkStatus();
+    if (semaphore == kNoSemaphore)
+      return c.Error(what, " value is ", value, ", but there is no semaphore");
     return c.Error(what, " semaphore ", semaphore, " is not below ", kSemaphores);
   };
   absl::Status status = check("wait", i.wait_semaphore, i.wait_value);
@@ -295,18 +316,19 @@ absl::Status CheckSpecial(const Context& c) {
     return c.Error("src2 and src3 go together; src3 is ", src3 ? "present" : "absent");
   }
   if (i.opcode == Opcode::kTensorReduce) {
-    if (i.dims < 1 || i.dims > kFreeDims) return c.Error("dims is ", i.dims, ", must be 1 to ", kFreeDims);
+    if (i.dims < 1 || i.dims > kFreeDims)
+      return c.Error("dims is ", i.dims, ", must be 1 to ", kFreeDims);
     int64_t kept = 1;
     for (int d = 0; d < kFreeDims - i.dims; ++d) kept *= i.src0.size[d];
     if (i.dst.free_elements() != kept) {
-      return c.Error("dst has ", i.dst.free_elements(), " elements a partition; src0 less its ", i.dims,
-                     " innermost dimensions has ", kept);
+      return c.Error("dst has ", i.dst.free_elements(), " elements a partition; src0 less its ",
+                     i.dims, " innermost dimensions has ", kept);
     }
   }
   // The scan starts afresh for each index of the outer dimensions: both sides must agree on them.
   if (i.opcode == Opcode::kScan && i.dst.size[kFreeDims - 1] != i.src0.size[kFreeDims - 1]) {
-    return c.Error("dst has innermost size ", i.dst.size[kFreeDims - 1], ", src0 ", i.src0.size[kFreeDims - 1],
-                   "; must be equal");
+    return c.Error("dst has innermost size ", i.dst.size[kFreeDims - 1], ", src0 ",
+                   i.src0.size[kFreeDims - 1], "; must be equal");
   }
   return absl::OkStatus();
 }
@@ -315,23 +337,24 @@ absl::Status CheckSpecial(const Context& c) {
 
 std::string Describe(const Position& position, Opcode opcode) {
   const InstructionInfo* info = FindInstruction(opcode);
-  return absl::StrCat("segment ", position.segment, " ", EngineName(position.engine), " ", position.index, " ",
-                      info == nullptr ? "instruction" : info->name);
+  return absl::StrCat("segment ", position.segment, " ", EngineName(position.engine), " ",
+                      position.index, " ", info == nullptr ? "instruction" : info->name);
 }
 
 absl::Status CheckInstruction(const Program& program, const Instruction& instruction,
                               const Position& position) {
   const InstructionInfo* info = FindInstruction(instruction.opcode);
   if (info == nullptr) {
-    return Invalid(Describe(position, instruction.opcode), "opcode ", static_cast<int>(instruction.opcode),
-                   " is unknown");
+    return Invalid(Describe(position, instruction.opcode), "opcode ",
+                   static_cast<int>(instruction.opcode), " is unknown");
   }
   const Context c = {program, instruction, *info, position};
   if ((info->engines & Bit(position.engine)) == 0) {
     return c.Error("does not run on ", EngineName(position.engine));
   }
   if (instruction.debug != UINT32_MAX && instruction.debug >= program.debug.size()) {
-    return c.Error("debug ", instruction.debug, " is not below the ", program.debug.size(), " entries");
+    return c.Error("debug ", instruction.debug, " is not below the ", program.debug.size(),
+                   " entries");
   }
   absl::Status status = CheckUnusedFields(c);
   if (status.ok()) status = CheckSemaphores(c);

@@ -52,18 +52,22 @@ absl::Status WriteMember(struct archive* a, const std::string& name, absl::strin
   }
   while (!bytes.empty()) {
     const la_ssize_t written = archive_write_data(a, bytes.data(), bytes.size());
-    if (written <= 0) return absl::InternalError(absl::StrCat("archive member '", name, "': ", ErrorOf(a)));
+    if (written <= 0)
+      return absl::InternalError(absl::StrCat("archive member '", name, "': ", ErrorOf(a)));
     bytes.remove_prefix(static_cast<size_t>(written));
   }
   return absl::OkStatus();
 }
 
 absl::Status Damaged(const std::string& reason) {
-  return absl::DataLossError(absl::StrCat("damaged NEFF archive: ", reason, "; copy or compile it again"));
+  return absl::DataLossError(
+      absl::StrCat("damaged NEFF archive: ", reason, "; copy or compile it again"));
 }
 
-// Where the data of the current member lies in [base, base + size): the reader hands out pointers into it.
-absl::StatusOr<size_t> FindData(struct archive* a, const ArchiveEntry& entry, const uint8_t* base, size_t size) {
+// Where the data of the current member lies in [base, base + size): the reader hands out pointers
+// into it.
+absl::StatusOr<size_t> FindData(struct archive* a, const ArchiveEntry& entry, const uint8_t* base,
+                                size_t size) {
   const void* buffer = nullptr;
   size_t length = 0;
   la_int64_t position = 0;
@@ -73,7 +77,8 @@ absl::StatusOr<size_t> FindData(struct archive* a, const ArchiveEntry& entry, co
   const auto* data = static_cast<const uint8_t*>(buffer);
   if (data < base || data > base + size || position != 0 ||
       entry.size > static_cast<size_t>(base + size - data)) {
-    return Damaged(absl::StrCat("member '", entry.name, "' of ", entry.size, " bytes is not stored in one piece"));
+    return Damaged(absl::StrCat("member '", entry.name, "' of ", entry.size,
+                                " bytes is not stored in one piece"));
   }
   return static_cast<size_t>(data - base);
 }
@@ -83,7 +88,8 @@ absl::StatusOr<size_t> FindData(struct archive* a, const ArchiveEntry& entry, co
 absl::Status WriteArchive(const Members& members, const Sink& sink) {
   const ArchivePtr a(archive_write_new());
   SinkState state = {&sink, absl::OkStatus()};
-  // Plain ustar, with extended headers only where a name or a size needs them. No blocking: blocks copy.
+  // Plain ustar, with extended headers only where a name or a size needs them. No blocking: blocks
+  // copy.
   if (a == nullptr || archive_write_set_format_pax_restricted(a.get()) != ARCHIVE_OK ||
       archive_write_set_bytes_per_block(a.get(), 0) != ARCHIVE_OK ||
       archive_write_open(a.get(), &state, nullptr, WriteToSink, nullptr) != ARCHIVE_OK) {
@@ -142,8 +148,9 @@ absl::StatusOr<std::vector<ArchiveEntry>> ListArchive(const Blob& bytes) {
   const absl::StatusOr<Header> header = ReadHeader(bytes.view());
   if (!header.ok()) return header.status();
   if (header->data_size > bytes.size() - header->header_size) {
-    return absl::DataLossError(absl::StrCat("truncated NEFF: ", bytes.size(), " bytes, its header says ",
-                                            header->header_size, " + ", header->data_size));
+    return absl::DataLossError(absl::StrCat("truncated NEFF: ", bytes.size(),
+                                            " bytes, its header says ", header->header_size, " + ",
+                                            header->data_size));
   }
   return ReadArchive(bytes, header->header_size, header->data_size, /*compressed_too=*/true);
 }

@@ -59,7 +59,8 @@ absl::StatusOr<Blob> Blob::MapFile(absl::string_view path) {
   if (size == 0) return Blob();
   void* data = mmap(nullptr, size, PROT_READ, MAP_PRIVATE, fd, 0);
   if (data == MAP_FAILED) return SystemError(path, errno);
-  std::shared_ptr<const void> owner(data, [size](const void* p) { munmap(const_cast<void*>(p), size); });
+  std::shared_ptr<const void> owner(data,
+                                    [size](const void* p) { munmap(const_cast<void*>(p), size); });
   return View(std::move(owner), data, size);
 }
 

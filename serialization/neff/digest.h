@@ -1,4 +1,5 @@
-// SHA-256, of the archive and then of the header with its hash field zero: every byte of a NEFF counts.
+// SHA-256, of the archive and then of the header with its hash field zero: every byte of a NEFF
+// counts.
 #ifndef GLIA_SERIALIZATION_NEFF_DIGEST_H_
 #define GLIA_SERIALIZATION_NEFF_DIGEST_H_
 

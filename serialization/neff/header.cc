@@ -71,8 +71,9 @@ absl::StatusOr<Header> ReadHeader(absl::string_view bytes) {
         absl::StrCat("not a NEFF: ", bytes.size(), " bytes that do not start with a NEFF header"));
   }
   if (bytes.size() < kHeaderSize) {
-    return absl::DataLossError(absl::StrCat("truncated NEFF: ", bytes.size(), " bytes, less than the header of ",
-                                            kHeaderSize, "; copy or compile it again"));
+    return absl::DataLossError(absl::StrCat("truncated NEFF: ", bytes.size(),
+                                            " bytes, less than the header of ", kHeaderSize,
+                                            "; copy or compile it again"));
   }
   RawHeader raw;
   std::memcpy(&raw, bytes.data(), sizeof(raw));

@@ -13,8 +13,8 @@ namespace glia::neff {
 inline constexpr size_t kHeaderSize = 1024;
 inline constexpr size_t kHashOffset = 172;
 inline constexpr size_t kHashSize = 32;
-// The hash is "sha256 or md5 depending on the pkg_version"; which is which is not published. Ours is
-// SHA-256 and 2.
+// The hash is "sha256 or md5 depending on the pkg_version"; which is which is not published. Ours
+// is SHA-256 and 2.
 inline constexpr uint64_t kPackageVersion = 2;
 // Of our records. Any change to them raises the major number.
 inline constexpr uint64_t kFormatMajor = 1;

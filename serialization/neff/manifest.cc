@@ -19,8 +19,10 @@ size_t Utf8Length(absl::string_view s) {
   const auto byte = [s](size_t i) { return static_cast<unsigned char>(s[i]); };
   const unsigned char first = byte(0);
   if (first < 0x80) return 1;
-  const size_t length = first >= 0xc2 && first <= 0xdf ? 2 : first >= 0xe0 && first <= 0xef ? 3
-                        : first >= 0xf0 && first <= 0xf4 ? 4 : 0;
+  const size_t length = first >= 0xc2 && first <= 0xdf   ? 2
+                        : first >= 0xe0 && first <= 0xef ? 3
+                        : first >= 0xf0 && first <= 0xf4 ? 4
+                                                         : 0;
   if (length == 0 || length > s.size()) return 0;
   for (size_t i = 1; i < length; ++i) {
     if ((byte(i) & 0xc0) != 0x80) return 0;
@@ -62,7 +64,8 @@ std::string Quoted(absl::string_view s) {
   return out + "\"";
 }
 
-// The key of an object: the name, made unique, since only inputs and outputs have names of their own.
+// The key of an object: the name, made unique, since only inputs and outputs have names of their
+// own.
 std::string UniqueKey(const std::string& name, size_t id, std::set<std::string>* used) {
   std::string key = name.empty() ? absl::StrCat("#", id) : name;
   while (!used->insert(key).second) absl::StrAppend(&key, "#", id);
@@ -71,12 +74,14 @@ std::string UniqueKey(const std::string& name, size_t id, std::set<std::string>*
 
 std::string VariableJson(const isa::Program& program, size_t id) {
   const isa::Variable& v = program.variables[id];
-  std::string json = absl::StrCat("{\"type\": ", Quoted(isa::VariableKindName(v.kind)), ", \"var_id\": ", id,
-                                  ", \"size\": ", v.bytes, ", \"dtype\": ",
-                                  Quoted(isa::FindDType(v.dtype)->name), ", \"shape\": [",
-                                  absl::StrJoin(v.shape, ", "), "]");
-  if (v.kind == isa::VariableKind::kFile) absl::StrAppend(&json, ", \"file_name\": ", Quoted(v.file));
-  if (v.kind == isa::VariableKind::kTmpBuf) absl::StrAppend(&json, ", \"scratch_offset\": ", v.hbm_offset);
+  std::string json =
+      absl::StrCat("{\"type\": ", Quoted(isa::VariableKindName(v.kind)), ", \"var_id\": ", id,
+                   ", \"size\": ", v.bytes, ", \"dtype\": ", Quoted(isa::FindDType(v.dtype)->name),
+                   ", \"shape\": [", absl::StrJoin(v.shape, ", "), "]");
+  if (v.kind == isa::VariableKind::kFile)
+    absl::StrAppend(&json, ", \"file_name\": ", Quoted(v.file));
+  if (v.kind == isa::VariableKind::kTmpBuf)
+    absl::StrAppend(&json, ", \"scratch_offset\": ", v.hbm_offset);
   if (!isa::IsHbm(v.kind)) {
     absl::StrAppend(&json, ", \"partition\": ", v.partition, ", \"partitions\": ", v.partitions,
                     ", \"address\": ", v.address, ", \"partition_size\": ", v.partition_bytes);
@@ -90,15 +95,16 @@ std::string TensorsJson(const isa::Program& program, isa::VariableKind kind) {
   for (size_t i = 0; i < program.variables.size(); ++i) {
     const isa::Variable& v = program.variables[i];
     if (v.kind != kind) continue;
-    absl::StrAppend(&json, json.empty() ? "" : ", ", "{\"name\": ", Quoted(v.name), ", \"dtype\": ",
-                    Quoted(isa::FindDType(v.dtype)->name), ", \"shape\": [", absl::StrJoin(v.shape, ", "),
-                    "], \"var_id\": ", i, "}");
+    absl::StrAppend(&json, json.empty() ? "" : ", ", "{\"name\": ", Quoted(v.name),
+                    ", \"dtype\": ", Quoted(isa::FindDType(v.dtype)->name), ", \"shape\": [",
+                    absl::StrJoin(v.shape, ", "), "], \"var_id\": ", i, "}");
   }
   return json;
 }
 
 std::string Objects(const std::vector<std::string>& entries) {
-  return entries.empty() ? "{}" : absl::StrCat("{\n    ", absl::StrJoin(entries, ",\n    "), "\n  }");
+  return entries.empty() ? "{}"
+                         : absl::StrCat("{\n    ", absl::StrJoin(entries, ",\n    "), "\n  }");
 }
 
 }  // namespace
@@ -106,27 +112,30 @@ std::string Objects(const std::vector<std::string>& entries) {
 std::string DefJson(const isa::Program& program) {
   std::vector<std::string> engines, queues, variables;
   for (int e = 0; e < isa::kEngines; ++e) {
-    engines.push_back(absl::StrCat(Quoted(isa::EngineName(static_cast<isa::Engine>(e))), ": {\"json\": \"",
-                                   kEngineStems[e], ".json\", \"binary\": \"", kEngineStems[e], ".bin\"}"));
+    engines.push_back(absl::StrCat(Quoted(isa::EngineName(static_cast<isa::Engine>(e))),
+                                   ": {\"json\": \"", kEngineStems[e], ".json\", \"binary\": \"",
+                                   kEngineStems[e], ".bin\"}"));
   }
   std::set<std::string> used;
   for (size_t i = 0; i < program.queues.size(); ++i) {
     const isa::DmaQueue& q = program.queues[i];
-    queues.push_back(absl::StrCat(UniqueKey(q.name, i, &used), ": {\"type\": \"data\", \"num_queues\": 16, \"owner\": ",
-                                  Quoted(isa::EngineName(q.issuer)),
-                                  q.semaphore == isa::kNoSemaphore ? "" : absl::StrCat(", \"semaphore\": ", q.semaphore),
-                                  "}"));
+    queues.push_back(absl::StrCat(
+        UniqueKey(q.name, i, &used),
+        ": {\"type\": \"data\", \"num_queues\": 16, \"owner\": ", Quoted(isa::EngineName(q.issuer)),
+        q.semaphore == isa::kNoSemaphore ? "" : absl::StrCat(", \"semaphore\": ", q.semaphore),
+        "}"));
   }
   used.clear();
   for (size_t i = 0; i < program.variables.size(); ++i) {
-    variables.push_back(
-        absl::StrCat(UniqueKey(program.variables[i].name, i, &used), ": ", VariableJson(program, i)));
+    variables.push_back(absl::StrCat(UniqueKey(program.variables[i].name, i, &used), ": ",
+                                     VariableJson(program, i)));
   }
-  return absl::StrCat("{\n  \"name\": ", Quoted(program.name), ",\n  \"scratch_size\": ", program.scratch_bytes,
-                      ",\n  \"segments\": ", program.segments.size(), ",\n  \"engines\": ", Objects(engines),
-                      ",\n  \"dma_queue\": ", Objects(queues), ",\n  \"var\": ", Objects(variables),
-                      ",\n  \"tensors\": {\"inputs\": [", TensorsJson(program, isa::VariableKind::kInput),
-                      "], \"outputs\": [", TensorsJson(program, isa::VariableKind::kOutput), "]}\n}\n");
+  return absl::StrCat(
+      "{\n  \"name\": ", Quoted(program.name), ",\n  \"scratch_size\": ", program.scratch_bytes,
+      ",\n  \"segments\": ", program.segments.size(), ",\n  \"engines\": ", Objects(engines),
+      ",\n  \"dma_queue\": ", Objects(queues), ",\n  \"var\": ", Objects(variables),
+      ",\n  \"tensors\": {\"inputs\": [", TensorsJson(program, isa::VariableKind::kInput),
+      "], \"outputs\": [", TensorsJson(program, isa::VariableKind::kOutput), "]}\n}\n");
 }
 
 std::string EngineJson(const isa::Program& program, int engine) {
@@ -137,16 +146,17 @@ std::string EngineJson(const isa::Program& program, int engine) {
     total += s.streams[engine].size();
   }
   return absl::StrCat("{\"engine\": ", Quoted(isa::EngineName(static_cast<isa::Engine>(engine))),
-                      ", \"binary\": \"", kEngineStems[engine], ".bin\", \"record_size\": ",
-                      sizeof(isa::Instruction), ", \"instructions\": ", total, ", \"segments\": [", counts,
-                      "]}\n");
+                      ", \"binary\": \"", kEngineStems[engine],
+                      ".bin\", \"record_size\": ", sizeof(isa::Instruction),
+                      ", \"instructions\": ", total, ", \"segments\": [", counts, "]}\n");
 }
 
 absl::StatusOr<std::string> InfoJson(const std::map<std::string, std::string>& info) {
   std::vector<std::string> entries;
   for (const auto& [key, value] : info) {
     if (!IsUtf8(key) || !IsUtf8(value)) {
-      return absl::InvalidArgumentError(absl::StrCat("NEFF info ", Quoted(key), " is not UTF-8 text"));
+      return absl::InvalidArgumentError(
+          absl::StrCat("NEFF info ", Quoted(key), " is not UTF-8 text"));
     }
     entries.push_back(absl::StrCat(Quoted(key), ": ", Quoted(value)));
   }
@@ -155,10 +165,10 @@ absl::StatusOr<std::string> InfoJson(const std::map<std::string, std::string>& i
 
 absl::StatusOr<std::map<std::string, std::string>> ParseInfoJson(absl::string_view json) {
   google::protobuf::Struct parsed;
-  const auto status =
-      google::protobuf::util::JsonStringToMessage(std::string(json), &parsed);
+  const auto status = google::protobuf::util::JsonStringToMessage(std::string(json), &parsed);
   if (!status.ok()) {
-    return absl::DataLossError(absl::StrCat("NEFF member 'info.json': ", std::string(status.message())));
+    return absl::DataLossError(
+        absl::StrCat("NEFF member 'info.json': ", std::string(status.message())));
   }
   std::map<std::string, std::string> info;
   for (const auto& [key, value] : parsed.fields()) {

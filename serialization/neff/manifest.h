@@ -1,6 +1,6 @@
 // The JSON members: sg00/def.json and one file per engine, after the public description of a NEFF
-// (work-with-neff-files.rst), and info.json. The first two describe the tables to people and tools; what
-// runs are the tables.
+// (work-with-neff-files.rst), and info.json. The first two describe the tables to people and tools;
+// what runs are the tables.
 #ifndef GLIA_SERIALIZATION_NEFF_MANIFEST_H_
 #define GLIA_SERIALIZATION_NEFF_MANIFEST_H_
 

@@ -34,7 +34,9 @@ Neff Sample() {
 
 std::string SampleBytes() { return *Write(Sample()); }
 
-absl::Status ReadStatus(std::string bytes) { return Read(Blob::FromString(std::move(bytes))).status(); }
+absl::Status ReadStatus(std::string bytes) {
+  return Read(Blob::FromString(std::move(bytes))).status();
+}
 
 std::string TempPath(const std::string& name) { return ::testing::TempDir() + "/" + name; }
 
@@ -58,8 +60,8 @@ TEST(Neff, RoundTrips) {
 TEST(Neff, KeepsSegmentsAndTerminators) {
   Neff neff = Sample();
   neff.program.segments.resize(3);
-  neff.program.segments[0].terminator = {isa::TerminatorKind::kBranch, 1, 2, isa::testing::kY, 4,
-                                         isa::DType::kI32, 9};
+  neff.program.segments[0].terminator = {
+      isa::TerminatorKind::kBranch, 1, 2, isa::testing::kY, 4, isa::DType::kI32, 9};
   neff.program.segments[2].streams[3].resize(5);
   const auto read = Read(Blob::FromString(*Write(neff)));
   ASSERT_TRUE(read.ok()) << read.status();
@@ -76,7 +78,11 @@ TEST(Neff, EqualInputsGiveEqualBytes) {
 
 TEST(Neff, HeaderHasThePublicLayout) {
   const std::string bytes = SampleBytes();
-  const auto u64 = [&](size_t at) { uint64_t v; std::memcpy(&v, &bytes[at], 8); return v; };
+  const auto u64 = [&](size_t at) {
+    uint64_t v;
+    std::memcpy(&v, &bytes[at], 8);
+    return v;
+  };
   EXPECT_EQ(u64(8), 1024u);
   EXPECT_EQ(u64(16), bytes.size() - 1024);
   EXPECT_EQ(bytes.substr(40, 5), "glia-");
@@ -101,7 +107,8 @@ TEST(Neff, DefJsonDescribesTheProgram) {
   EXPECT_EQ(var.at("type").string_value(), "file");
   EXPECT_EQ(var.at("size").number_value(), 4096);
   EXPECT_EQ(var.at("file_name").string_value(), "w.bin");
-  const auto& queue = def.fields().at("dma_queue").struct_value().fields().at("out").struct_value().fields();
+  const auto& queue =
+      def.fields().at("dma_queue").struct_value().fields().at("out").struct_value().fields();
   EXPECT_EQ(queue.at("owner").string_value(), "ACT");
   const auto& tensors = def.fields().at("tensors").struct_value().fields();
   const auto& input = tensors.at("inputs").list_value().values(0).struct_value().fields();
@@ -114,7 +121,8 @@ TEST(NeffDamage, EveryTruncationIsAnError) {
   const std::string bytes = SampleBytes();
   for (size_t size = 0; size < bytes.size(); ++size) {
     const absl::Status status = ReadStatus(bytes.substr(0, size));
-    ASSERT_EQ(status.code(), size < 16 ? absl::StatusCode::kInvalidArgument : absl::StatusCode::kDataLoss)
+    ASSERT_EQ(status.code(),
+              size < 16 ? absl::StatusCode::kInvalidArgument : absl::StatusCode::kDataLoss)
         << size << " " << status;
   }
   EXPECT_THAT(std::string(ReadStatus(bytes + "x").message()), HasSubstr("follow its end"));
@@ -133,7 +141,8 @@ TEST(NeffDamage, EveryFlippedByteIsAnError) {
 std::string Rehashed(std::string bytes) {
   std::memset(&bytes[172], 0, 32);
   const std::string hashed = bytes.substr(1024) + bytes.substr(0, 1024);
-  SHA256(reinterpret_cast<const uint8_t*>(hashed.data()), hashed.size(), reinterpret_cast<uint8_t*>(&bytes[172]));
+  SHA256(reinterpret_cast<const uint8_t*>(hashed.data()), hashed.size(),
+         reinterpret_cast<uint8_t*>(&bytes[172]));
   return bytes;
 }
 
@@ -192,7 +201,8 @@ TEST(NeffWrite, RefusesWhatItCouldNotRead) {
   EXPECT_THAT(std::string(Write(neff).status().message()), HasSubstr("needs file 'w.bin'"));
   neff = Sample();
   neff.files["w.bin"] = Blob::FromString("short");
-  EXPECT_THAT(std::string(Write(neff).status().message()), HasSubstr("has 4096 bytes, its file 'w.bin' 5"));
+  EXPECT_THAT(std::string(Write(neff).status().message()),
+              HasSubstr("has 4096 bytes, its file 'w.bin' 5"));
   neff = Sample();
   neff.files["other"] = Blob();
   EXPECT_THAT(std::string(Write(neff).status().message()), HasSubstr("belongs to no variable"));
@@ -238,7 +248,8 @@ TEST(NeffFile, SaysWhyItCannotWriteOrRead) {
   const std::string directory = TempPath("locked");
   mkdir(directory.c_str(), 0500);
   if (geteuid() != 0) {
-    EXPECT_EQ(WriteFile(Sample(), directory + "/a.neff").code(), absl::StatusCode::kPermissionDenied);
+    EXPECT_EQ(WriteFile(Sample(), directory + "/a.neff").code(),
+              absl::StatusCode::kPermissionDenied);
   }
   // A directory in the file's place: the temporary file must be gone again.
   ASSERT_EQ(mkdir(TempPath("taken.neff").c_str(), 0700), 0);
@@ -247,7 +258,8 @@ TEST(NeffFile, SaysWhyItCannotWriteOrRead) {
     EXPECT_EQ(file.path().string().find(".tmp."), std::string::npos) << file.path();
   }
   EXPECT_EQ(Blob::MapFile(TempPath("none")).status().code(), absl::StatusCode::kNotFound);
-  EXPECT_EQ(Blob::MapFile(::testing::TempDir()).status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(Blob::MapFile(::testing::TempDir()).status().code(),
+            absl::StatusCode::kInvalidArgument);
   std::ofstream(TempPath("empty")).flush();
   EXPECT_EQ(Blob::MapFile(TempPath("empty"))->size(), 0u);
 }

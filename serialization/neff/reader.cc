@@ -18,24 +18,27 @@ namespace {
 
 absl::Status CheckHeader(const Header& header, size_t size) {
   if (!header.is_glia()) {
-    return absl::UnimplementedError(absl::StrCat(
-        "this NEFF ('", header.name, "', build '", header.build_version,
-        "') was made by another compiler: its engine encodings are not public, so it can be inspected but not "
-        "run; compile the model again with glia"));
+    return absl::UnimplementedError(
+        absl::StrCat("this NEFF ('", header.name, "', build '", header.build_version,
+                     "') was made by another compiler: its engine encodings are not public, so it "
+                     "can be inspected but not "
+                     "run; compile the model again with glia"));
   }
   if (header.version_major != kFormatMajor || header.version_minor > kFormatMinor) {
-    return absl::FailedPreconditionError(absl::StrCat(
-        "this NEFF has format ", header.version_major, ".", header.version_minor, " (", header.build_version,
-        "), this library reads ", kFormatMajor, ".", kFormatMinor, "; update the library or compile the model again"));
+    return absl::FailedPreconditionError(
+        absl::StrCat("this NEFF has format ", header.version_major, ".", header.version_minor, " (",
+                     header.build_version, "), this library reads ", kFormatMajor, ".",
+                     kFormatMinor, "; update the library or compile the model again"));
   }
   if (header.feature_bits != 0) {
-    return absl::FailedPreconditionError(absl::StrCat("this NEFF needs features ", absl::Hex(header.feature_bits),
-                                                      " that this library does not know; update the library"));
+    return absl::FailedPreconditionError(
+        absl::StrCat("this NEFF needs features ", absl::Hex(header.feature_bits),
+                     " that this library does not know; update the library"));
   }
   const uint64_t data = size - kHeaderSize;
   if (header.data_size > data) {
-    return absl::DataLossError(absl::StrCat("truncated NEFF: ", size, " bytes of ", kHeaderSize, " + ",
-                                            header.data_size, "; copy or compile it again"));
+    return absl::DataLossError(absl::StrCat("truncated NEFF: ", size, " bytes of ", kHeaderSize,
+                                            " + ", header.data_size, "; copy or compile it again"));
   }
   if (header.data_size < data) {
     return absl::DataLossError(absl::StrCat("damaged NEFF: ", data - header.data_size,
@@ -54,12 +57,14 @@ absl::Status CheckHash(const Header& header, absl::string_view bytes) {
   return absl::DataLossError("damaged NEFF: its SHA-256 does not match; copy or compile it again");
 }
 
-absl::Status BindConstants(const Blob& bytes, const std::map<std::string, ArchiveEntry>& entries, Neff* neff) {
+absl::Status BindConstants(const Blob& bytes, const std::map<std::string, ArchiveEntry>& entries,
+                           Neff* neff) {
   for (const isa::Variable& v : neff->program.variables) {
     if (v.kind != isa::VariableKind::kFile) continue;
     const auto it = entries.find(v.file);
     if (it == entries.end()) {
-      return absl::DataLossError(absl::StrCat("NEFF has no member '", v.file, "', which variable '", v.name, "' needs"));
+      return absl::DataLossError(
+          absl::StrCat("NEFF has no member '", v.file, "', which variable '", v.name, "' needs"));
     }
     if (it->second.size != static_cast<size_t>(v.bytes)) {
       return absl::DataLossError(absl::StrCat("NEFF member '", v.file, "' has ", it->second.size,

@@ -41,8 +41,9 @@ struct SegmentRecord {
 struct DebugRecord {
   Range hlo, op, source;
 };
-static_assert(sizeof(ProgramRecord) == 16 && sizeof(VariableRecord) == 72 && sizeof(QueueRecord) == 16 &&
-              sizeof(SegmentRecord) == 56 && sizeof(DebugRecord) == 24);
+static_assert(sizeof(ProgramRecord) == 16 && sizeof(VariableRecord) == 72 &&
+              sizeof(QueueRecord) == 16 && sizeof(SegmentRecord) == 56 &&
+              sizeof(DebugRecord) == 24);
 
 std::string Path(absl::string_view file) { return absl::StrCat(kSubgraph, file); }
 std::string EnginePath(int engine) { return absl::StrCat(kSubgraph, kEngineStems[engine], ".bin"); }
@@ -78,7 +79,8 @@ using MemberMap = std::map<std::string, absl::string_view>;
 
 absl::StatusOr<absl::string_view> Find(const MemberMap& members, const std::string& name) {
   const auto it = members.find(name);
-  if (it == members.end()) return absl::DataLossError(absl::StrCat("NEFF has no member '", name, "'"));
+  if (it == members.end())
+    return absl::DataLossError(absl::StrCat("NEFF has no member '", name, "'"));
   return it->second;
 }
 
@@ -89,7 +91,8 @@ absl::StatusOr<std::vector<T>> Records(const MemberMap& members, const std::stri
   if (!bytes.ok()) return bytes.status();
   if (bytes->size() % sizeof(T) != 0) {
     return absl::DataLossError(absl::StrCat("NEFF member '", name, "' of ", bytes->size(),
-                                            " bytes holds no whole number of records of ", sizeof(T)));
+                                            " bytes holds no whole number of records of ",
+                                            sizeof(T)));
   }
   std::vector<T> records(bytes->size() / sizeof(T));
   if (!records.empty()) std::memcpy(records.data(), bytes->data(), bytes->size());
@@ -112,8 +115,8 @@ class PoolReader {
   }
   absl::Status Check(const char* table, size_t record) const {
     if (ok_) return absl::OkStatus();
-    return absl::DataLossError(
-        absl::StrCat("NEFF table ", table, " record ", record, " points outside of the strings or shapes"));
+    return absl::DataLossError(absl::StrCat("NEFF table ", table, " record ", record,
+                                            " points outside of the strings or shapes"));
   }
 
  private:
@@ -183,7 +186,8 @@ SegmentRecord ToRecord(const isa::Segment& segment) {
   r.offset = t.offset;
   r.expected_trips = t.expected_trips;
   r.dtype = static_cast<uint32_t>(t.dtype);
-  for (int e = 0; e < isa::kEngines; ++e) r.instructions[e] = static_cast<uint32_t>(segment.streams[e].size());
+  for (int e = 0; e < isa::kEngines; ++e)
+    r.instructions[e] = static_cast<uint32_t>(segment.streams[e].size());
   return r;
 }
 
@@ -198,7 +202,8 @@ absl::Status DecodeStreams(const MemberMap& members, const std::vector<SegmentRe
     for (size_t s = 0; s < segments.size(); ++s) {
       const size_t count = segments[s].instructions[e];
       if (count > all->size() - begin) {
-        return absl::DataLossError(absl::StrCat("NEFF member '", EnginePath(e), "' has ", all->size(),
+        return absl::DataLossError(absl::StrCat("NEFF member '", EnginePath(e), "' has ",
+                                                all->size(),
                                                 " instructions, fewer than its segments"));
       }
       program->segments[s].streams[e].assign(all->begin() + begin, all->begin() + begin + count);
@@ -213,15 +218,18 @@ absl::Status DecodeStreams(const MemberMap& members, const std::vector<SegmentRe
 }
 
 // Enum fields wider in the record than in memory must not lose what makes them invalid.
-absl::Status CheckNarrowing(const std::vector<SegmentRecord>& segments, const std::vector<QueueRecord>& queues) {
+absl::Status CheckNarrowing(const std::vector<SegmentRecord>& segments,
+                            const std::vector<QueueRecord>& queues) {
   for (size_t i = 0; i < segments.size(); ++i) {
     if (segments[i].kind > 0xff || segments[i].dtype > 0xff) {
-      return absl::DataLossError(absl::StrCat("NEFF table segments record ", i, " has an unknown kind or dtype"));
+      return absl::DataLossError(
+          absl::StrCat("NEFF table segments record ", i, " has an unknown kind or dtype"));
     }
   }
   for (size_t i = 0; i < queues.size(); ++i) {
     if (queues[i].issuer > 0xff) {
-      return absl::DataLossError(absl::StrCat("NEFF table queues record ", i, " has an unknown issuer"));
+      return absl::DataLossError(
+          absl::StrCat("NEFF table queues record ", i, " has an unknown issuer"));
     }
   }
   return absl::OkStatus();
@@ -232,16 +240,19 @@ absl::Status CheckNarrowing(const std::vector<SegmentRecord>& segments, const st
 absl::StatusOr<std::map<std::string, std::string>> EncodeTables(const isa::Program& program) {
   std::map<std::string, std::string> tables;
   PoolWriter pools;
-  Append(ProgramRecord{pools.AddString(program.name), program.scratch_bytes}, &tables[Path("program.bin")]);
+  Append(ProgramRecord{pools.AddString(program.name), program.scratch_bytes},
+         &tables[Path("program.bin")]);
   std::string& variables = tables[Path("variables.bin")];
   for (const isa::Variable& v : program.variables) Append(ToRecord(v, &pools), &variables);
   std::string& queues = tables[Path("queues.bin")];
   for (const isa::DmaQueue& q : program.queues) {
-    Append(QueueRecord{pools.AddString(q.name), q.semaphore, static_cast<uint16_t>(q.issuer), 0}, &queues);
+    Append(QueueRecord{pools.AddString(q.name), q.semaphore, static_cast<uint16_t>(q.issuer), 0},
+           &queues);
   }
   std::string& debug = tables[Path("debug.bin")];
   for (const isa::DebugEntry& d : program.debug) {
-    Append(DebugRecord{pools.AddString(d.hlo), pools.AddString(d.op), pools.AddString(d.source)}, &debug);
+    Append(DebugRecord{pools.AddString(d.hlo), pools.AddString(d.op), pools.AddString(d.source)},
+           &debug);
   }
   std::string& segments = tables[Path("segments.bin")];
   for (const isa::Segment& s : program.segments) Append(ToRecord(s), &segments);
@@ -256,7 +267,8 @@ absl::StatusOr<std::map<std::string, std::string>> EncodeTables(const isa::Progr
   tables[Path("dma.bin")].assign(dmas.data(), dmas.size());
   if (pools.strings.size() > UINT32_MAX || pools.shapes.size() > UINT32_MAX) {
     return absl::InvalidArgumentError(absl::StrCat("the program's names and debug entries take ",
-                                                   pools.strings.size(), " bytes, a NEFF holds 4 GiB of them"));
+                                                   pools.strings.size(),
+                                                   " bytes, a NEFF holds 4 GiB of them"));
   }
   tables[Path("strings.bin")] = std::move(pools.strings);
   tables[Path("shapes.bin")] = std::move(pools.shapes);
@@ -283,7 +295,8 @@ absl::StatusOr<isa::Program> DecodeTables(const std::map<std::string, absl::stri
   auto dmas = isa::DecodeDmas(*dma_bytes);
   if (!dmas.ok()) return dmas.status();
   if (programs->size() != 1) {
-    return absl::DataLossError(absl::StrCat("NEFF table program has ", programs->size(), " records, must have 1"));
+    return absl::DataLossError(
+        absl::StrCat("NEFF table program has ", programs->size(), " records, must have 1"));
   }
   absl::Status status = CheckNarrowing(*segments, *queues);
   if (!status.ok()) return status;
@@ -300,7 +313,8 @@ absl::StatusOr<isa::Program> DecodeTables(const std::map<std::string, absl::stri
   }
   for (size_t i = 0; status.ok() && i < queues->size(); ++i) {
     const QueueRecord& q = (*queues)[i];
-    program.queues.push_back({pools.String(q.name), static_cast<isa::Engine>(q.issuer), q.semaphore});
+    program.queues.push_back(
+        {pools.String(q.name), static_cast<isa::Engine>(q.issuer), q.semaphore});
     status = pools.Check("queues", i);
   }
   program.debug.reserve(debug->size());
@@ -311,7 +325,8 @@ absl::StatusOr<isa::Program> DecodeTables(const std::map<std::string, absl::stri
   }
   if (!status.ok()) return status;
   program.segments.resize(segments->size());
-  for (size_t s = 0; s < segments->size(); ++s) program.segments[s].terminator = ToTerminator((*segments)[s]);
+  for (size_t s = 0; s < segments->size(); ++s)
+    program.segments[s].terminator = ToTerminator((*segments)[s]);
   status = DecodeStreams(members, *segments, &program);
   if (!status.ok()) return status;
   program.dmas = std::move(*dmas);

@@ -37,29 +37,33 @@ bool SafeName(const std::string& name) {
   return true;
 }
 
-absl::Status AddConstants(const Neff& neff, const std::map<std::string, std::string>& own, Members* members) {
+absl::Status AddConstants(const Neff& neff, const std::map<std::string, std::string>& own,
+                          Members* members) {
   std::map<std::string, bool> used;
   for (const auto& [name, blob] : neff.files) used[name] = false;
   for (const isa::Variable& v : neff.program.variables) {
     if (v.kind != isa::VariableKind::kFile) continue;
     const auto it = neff.files.find(v.file);
     if (it == neff.files.end()) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("variable '", v.name, "' needs file '", v.file, "', which is not among the NEFF's files"));
+      return absl::InvalidArgumentError(absl::StrCat("variable '", v.name, "' needs file '", v.file,
+                                                     "', which is not among the NEFF's files"));
     }
     if (it->second.size() != static_cast<size_t>(v.bytes)) {
-      return absl::InvalidArgumentError(absl::StrCat("variable '", v.name, "' has ", v.bytes, " bytes, its file '",
-                                                     v.file, "' ", it->second.size()));
+      return absl::InvalidArgumentError(absl::StrCat("variable '", v.name, "' has ", v.bytes,
+                                                     " bytes, its file '", v.file, "' ",
+                                                     it->second.size()));
     }
     used[v.file] = true;
   }
   for (const auto& [name, blob] : neff.files) {
     if (!used[name]) {
-      return absl::InvalidArgumentError(absl::StrCat("file '", name, "' belongs to no variable of kind 'file'"));
+      return absl::InvalidArgumentError(
+          absl::StrCat("file '", name, "' belongs to no variable of kind 'file'"));
     }
     if (!SafeName(name) || own.count(name) != 0) {
       return absl::InvalidArgumentError(
-          absl::StrCat("file name '", name, "' is not allowed: it must be a plain relative path in printable ASCII, "
+          absl::StrCat("file name '", name,
+                       "' is not allowed: it must be a plain relative path in printable ASCII, "
                        "other than the names of the NEFF's own members"));
     }
     members->emplace_back(name, blob.view());
@@ -116,15 +120,18 @@ absl::StatusOr<HeaderBytes> WriteData(const Neff& neff, const Sink& sink) {
 }
 
 absl::Status FileError(const char* what, absl::string_view path, int error) {
-  const std::string message = absl::StrCat("cannot ", what, " '", path, "': ", std::strerror(error));
+  const std::string message =
+      absl::StrCat("cannot ", what, " '", path, "': ", std::strerror(error));
   switch (error) {
     case ENOSPC:
     case EDQUOT:
-      return absl::ResourceExhaustedError(absl::StrCat(message, "; free some space or choose another place"));
+      return absl::ResourceExhaustedError(
+          absl::StrCat(message, "; free some space or choose another place"));
     case EACCES:
     case EPERM:
     case EROFS:
-      return absl::PermissionDeniedError(absl::StrCat(message, "; choose a directory that you may write"));
+      return absl::PermissionDeniedError(
+          absl::StrCat(message, "; choose a directory that you may write"));
     case ENOENT:
     case ENOTDIR:
       return absl::NotFoundError(absl::StrCat(message, "; create the directory first"));
@@ -164,7 +171,8 @@ class TemporaryFile {
     if (fsync(fd_) != 0) return FileError("write", path_, errno);
     const int fd = std::exchange(fd_, -1);
     if (close(fd) != 0) return FileError("write", path_, errno);
-    if (std::rename(path_.c_str(), target_.c_str()) != 0) return FileError("replace", target_, errno);
+    if (std::rename(path_.c_str(), target_.c_str()) != 0)
+      return FileError("replace", target_, errno);
     created_ = false;
     SyncDirectory();
     return absl::OkStatus();
@@ -178,7 +186,9 @@ class TemporaryFile {
   // The file is complete either way: this only makes its name survive a power failure.
   void SyncDirectory() const {
     const size_t slash = target_.rfind('/');
-    const std::string directory = slash == std::string::npos ? "." : slash == 0 ? "/" : target_.substr(0, slash);
+    const std::string directory = slash == std::string::npos ? "."
+                                  : slash == 0               ? "/"
+                                                             : target_.substr(0, slash);
     const int fd = open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0) return;
     fsync(fd);
@@ -213,7 +223,8 @@ absl::Status WriteFile(const Neff& neff, absl::string_view path) {
   if (!header.ok()) return header.status();
   status = file.Rewind();
   if (status.ok()) {
-    status = file.Append(absl::string_view(reinterpret_cast<const char*>(header->data()), header->size()));
+    status = file.Append(
+        absl::string_view(reinterpret_cast<const char*>(header->data()), header->size()));
   }
   return status.ok() ? file.Keep() : status;
 }

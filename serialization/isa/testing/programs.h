@@ -23,7 +23,8 @@ inline Variable Hbm(VariableKind kind, std::string name, std::vector<int64_t> sh
 }
 
 // `partitions` x `partition_bytes` at partition 0.
-inline Variable OnChip(VariableKind kind, std::string name, int partitions, int64_t address, int64_t partition_bytes) {
+inline Variable OnChip(VariableKind kind, std::string name, int partitions, int64_t address,
+                       int64_t partition_bytes) {
   Variable v;
   v.name = std::move(name);
   v.kind = kind;
@@ -55,7 +56,9 @@ inline DmaDescriptor Copy(uint32_t dst, uint32_t src, uint32_t bytes) {
   return d;
 }
 
-inline std::vector<Instruction>& Stream(Program& p, Engine e) { return p.segments[0].streams[static_cast<int>(e)]; }
+inline std::vector<Instruction>& Stream(Program& p, Engine e) {
+  return p.segments[0].streams[static_cast<int>(e)];
+}
 
 // Variables of MatmulProgram().
 enum : uint32_t { kX, kW, kY, kXTile, kWTile, kYTile, kAcc, kScratch };
@@ -64,7 +67,8 @@ enum : uint32_t { kX, kW, kY, kXTile, kWTile, kYTile, kAcc, kScratch };
 inline Program MatmulProgram() {
   Program p;
   p.name = "matmul";
-  p.variables = {Hbm(VariableKind::kInput, "x", {16, 32}), Hbm(VariableKind::kFile, "w", {16, 64}),
+  p.variables = {Hbm(VariableKind::kInput, "x", {16, 32}),
+                 Hbm(VariableKind::kFile, "w", {16, 64}),
                  Hbm(VariableKind::kOutput, "y", {32, 64}),
                  OnChip(VariableKind::kStateBuffer, "x_tile", 16, 0, 128),
                  OnChip(VariableKind::kStateBuffer, "w_tile", 16, 128, 256),
