@@ -2,6 +2,7 @@
 #ifndef GLIA_FRONTEND_TORCH_COMPAT_H_
 #define GLIA_FRONTEND_TORCH_COMPAT_H_
 
+#include <c10/core/Allocator.h>
 #include <torch/version.h>
 
 #if TORCH_VERSION_MAJOR < 1 || (TORCH_VERSION_MAJOR == 1 && TORCH_VERSION_MINOR < 13)
@@ -12,5 +13,30 @@
 #define GLIA_TORCH_AT_LEAST(major, minor) \
   (TORCH_VERSION_MAJOR > (major) ||       \
    (TORCH_VERSION_MAJOR == (major) && TORCH_VERSION_MINOR >= (minor)))
+
+// The dispatch key of autocast on the xla device came with 2.0.
+#define GLIA_TORCH_HAS_AUTOCAST_XLA GLIA_TORCH_AT_LEAST(2, 0)
+
+namespace glia {
+
+// An allocator made of a function from bytes to a DataPtr. c10::Allocator::allocate lost its const and
+// copy_data appeared in 2.3.
+class FunctionAllocator final : public c10::Allocator {
+ public:
+  explicit FunctionAllocator(c10::DataPtr (*allocate)(size_t)) : allocate_(allocate) {}
+#if GLIA_TORCH_AT_LEAST(2, 3)
+  c10::DataPtr allocate(size_t bytes) override { return allocate_(bytes); }
+  void copy_data(void*, const void*, std::size_t) const override {
+    TORCH_CHECK(false, "memory of the xla device cannot be copied through its allocator");
+  }
+#else
+  c10::DataPtr allocate(size_t bytes) const override { return allocate_(bytes); }
+#endif
+
+ private:
+  c10::DataPtr (*allocate_)(size_t);
+};
+
+}  // namespace glia
 
 #endif  // GLIA_FRONTEND_TORCH_COMPAT_H_

@@ -96,7 +96,7 @@ std::string ToString(const Graph& graph) {
         os << (n.parameter >= 0 ? "parameter " + std::to_string(n.parameter)
                                 : std::string(n.data ? "data" : "host"));
         break;
-      case NodeKind::kConstant: os << "constant " << n.scalar(); break;
+      case NodeKind::kConstant: os << "constant " << c10::IValue(n.scalar()); break;
       case NodeKind::kZeros: os << "zeros"; break;
       case NodeKind::kOp:
         os << n.op()->name << "(";

@@ -1,0 +1,161 @@
+#include "frontend/capture/infer.h"
+
+#include <ATen/CPUGeneratorImpl.h>
+#include <ATen/ops/empty_strided.h>
+
+#include <exception>
+
+#include "frontend/capture/cpu_call.h"
+#include "frontend/capture/sync.h"
+
+namespace glia::capture {
+namespace {
+
+TensorMeta MetaOf(const at::Tensor& t) {
+  TORCH_CHECK(t.layout() == at::kStrided && !t.is_quantized(),
+              "the xla device has no sparse or quantized tensors");
+  TensorMeta m;
+  m.sizes = t.sizes().vec();
+  m.strides = t.is_non_overlapping_and_dense() ? t.strides().vec() : ContiguousStrides(m.sizes);
+  m.dtype = t.scalar_type();
+  return m;
+}
+
+void AddReturns(const torch::jit::Stack& results, NodeInfo* info) {
+  for (const c10::IValue& v : results) {
+    NodeInfo::Return r;
+    r.first = static_cast<int32_t>(info->outputs.size());
+    if (v.isTensor()) {
+      const at::Tensor t = v.toTensor();
+      if (t.defined()) {
+        info->outputs.push_back(MetaOf(t));
+      } else {
+        r.first = -1;
+      }
+    } else {
+      const auto elements = v.toListRef();
+      r.count = static_cast<int32_t>(elements.size());
+      for (const c10::IValue& e : elements) info->outputs.push_back(MetaOf(e.toTensor()));
+    }
+    info->returns.push_back(r);
+  }
+}
+
+torch::jit::Stack Run(const OpInfo& op, c10::ArrayRef<c10::IValue> arguments, c10::DeviceType device,
+                      int fill) {
+  torch::jit::Stack stack =
+      MapArguments(op, arguments, c10::Device(device), [&](const at::Tensor& t, size_t, int) {
+        // The value of a CPU scalar is known, and a zero may be an error where it is not one.
+        if (t.device().type() == at::kCPU && t.dim() == 0 && device == at::kCPU) return t;
+        at::Tensor r = at::empty_strided(
+            t.sizes(), t.strides(), at::TensorOptions().dtype(t.scalar_type()).device(device));
+        if (device == at::kCPU) r.fill_(fill);
+        if (t.unsafeGetTensorImpl()->is_wrapped_number()) {
+          r.unsafeGetTensorImpl()->set_wrapped_number(true);
+        }
+        return r;
+      });
+  CallOnCpu(op, &stack);
+  return stack;
+}
+
+// Runs on CPU tensors of zeros; where that is an error (an integer division, a singular matrix), of
+// ones.
+torch::jit::Stack RunOnCpu(const OpInfo& op, c10::ArrayRef<c10::IValue> arguments) {
+  at::Generator generator = at::detail::getDefaultCPUGenerator();
+  const bool random = op.handle.hasTag(at::Tag::nondeterministic_seeded);
+  at::Tensor state;
+  if (random) state = generator.get_state();
+  std::exception_ptr first;
+  torch::jit::Stack results;
+  try {
+    results = Run(op, arguments, at::kCPU, 0);
+  } catch (...) {
+    first = std::current_exception();
+  }
+  if (first) {
+    try {
+      results = Run(op, arguments, at::kCPU, 1);
+    } catch (...) {
+      if (random) generator.set_state(state);
+      std::rethrow_exception(first);
+    }
+  }
+  if (random) generator.set_state(state);
+  return results;
+}
+
+// Convolutions are too expensive to be run for their shape, and have no Meta kernel in 1.13. Channels
+// last, as on the CPU, when input or weight are.
+bool InferConvolution(const OpInfo& op, c10::ArrayRef<c10::IValue> a, NodeInfo* info) {
+  const bool backward = op.name == "aten::convolution_backward_overrideable";
+  if (!backward && op.name != "aten::convolution_overrideable") return false;
+  const at::Tensor input = a[backward ? 1 : 0].toTensor(), weight = a[backward ? 2 : 1].toTensor();
+  auto strides_for = [&](const std::vector<int64_t>& sizes) {
+    auto last = [&](at::MemoryFormat format, bool three) {
+      if (input.suggest_memory_format() != format && weight.suggest_memory_format() != format) {
+        return std::vector<int64_t>();
+      }
+      return three ? c10::get_channels_last_strides_3d(sizes) : c10::get_channels_last_strides_2d(sizes);
+    };
+    std::vector<int64_t> strides;
+    if (sizes.size() == 4) strides = last(at::MemoryFormat::ChannelsLast, false);
+    if (sizes.size() == 5) strides = last(at::MemoryFormat::ChannelsLast3d, true);
+    return strides.empty() ? ContiguousStrides(sizes) : strides;
+  };
+  auto add = [&](std::vector<int64_t> sizes) {
+    TensorMeta m;
+    m.strides = strides_for(sizes);
+    m.sizes = std::move(sizes);
+    m.dtype = input.scalar_type();
+    info->returns.push_back({static_cast<int32_t>(info->outputs.size()), -1});
+    info->outputs.push_back(std::move(m));
+  };
+  if (backward) {
+    const auto mask = a[9].toBoolList();
+    const bool transposed = a[6].toBool();
+    const std::vector<int64_t> bias = {transposed ? weight.size(1) * a[8].toInt() : weight.size(0)};
+    const std::vector<int64_t> sizes[3] = {input.sizes().vec(), weight.sizes().vec(), bias};
+    for (int i = 0; i < 3; ++i) {
+      if (mask[i]) {
+        add(sizes[i]);
+      } else {
+        info->returns.push_back({-1, -1});
+      }
+    }
+    return true;
+  }
+  const auto stride = a[3].toIntVector(), padding = a[4].toIntVector(), dilation = a[5].toIntVector(),
+             output_padding = a[7].toIntVector();
+  const bool transposed = a[6].toBool();
+  const int64_t groups = a[8].toInt();
+  std::vector<int64_t> sizes = {input.size(0), transposed ? weight.size(1) * groups : weight.size(0)};
+  for (int64_t d = 2; d < input.dim(); ++d) {
+    const size_t k = static_cast<size_t>(d) - 2;
+    const int64_t window = dilation[k] * (weight.size(d) - 1) + 1;
+    sizes.push_back(transposed ? (input.size(d) - 1) * stride[k] - 2 * padding[k] + window + output_padding[k]
+                               : (input.size(d) + 2 * padding[k] - window) / stride[k] + 1);
+  }
+  add(std::move(sizes));
+  return true;
+}
+
+}  // namespace
+
+void InferOutputs(const OpInfo& op, c10::ArrayRef<c10::IValue> arguments, NodeInfo* info) {
+  CpuCallGuard guard;
+  if (InferConvolution(op, arguments, info)) return;
+  if (op.handle.hasKernelForDispatchKey(c10::DispatchKey::Meta)) {
+    try {
+      AddReturns(Run(op, arguments, at::kMeta, 0), info);
+      return;
+    } catch (const c10::Error&) {
+      // Either the program is wrong, and the CPU will say so too, or the Meta kernel cannot.
+      info->outputs.clear();
+      info->returns.clear();
+    }
+  }
+  AddReturns(RunOnCpu(op, arguments), info);
+}
+
+}  // namespace glia::capture
