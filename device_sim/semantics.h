@@ -17,14 +17,16 @@ namespace glia::device {
 
 // ---- Types ----
 
-constexpr bool IsFloatType(isa::DType t) { return t >= isa::DType::kF32; }
+constexpr bool IsFloatType(isa::DType t) {
+  return t == isa::DType::kF32 || t == isa::DType::kBf16 || t == isa::DType::kF16;
+}
 constexpr bool IsSignedType(isa::DType t) {
   return t == isa::DType::kI8 || t == isa::DType::kI16 || t == isa::DType::kI32 ||
          t == isa::DType::kI64 || IsFloatType(t);
 }
 constexpr int TypeBytes(isa::DType t) {
-  constexpr int kBytes[] = {1, 1, 1, 2, 2, 4, 4, 8, 8, 4, 2, 2};
-  return kBytes[static_cast<int>(t)];
+  constexpr int kBytes[16] = {1, 1, 1, 2, 2, 4, 4, 8, 8, 4, 2, 2};
+  return kBytes[static_cast<int>(t) & 15];
 }
 
 template <typename T>
