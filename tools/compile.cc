@@ -1,0 +1,81 @@
+// glia compile: TorchScript in, traced module out.
+#include <ATen/Functions.h>
+#include <torch/csrc/jit/api/module.h>
+#include <torch/csrc/jit/serialization/import.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <stdexcept>
+
+#include "absl/strings/str_cat.h"
+#include "frontend/trace.h"
+#include "runtime/torch/tensor_spec.h"
+#include "tools/arguments.h"
+#include "tools/commands.h"
+
+namespace glia::tools {
+namespace {
+
+const std::vector<OptionSpec>& Options() {
+  static const auto* const options = new std::vector<OptionSpec>{
+      {"--input", "TYPE[SHAPE]", "an input of the model, such as f32[1,784]; once for each, in order"},
+      {"--output", "FILE.pt", "where the traced module goes"},
+      {"--name", "NAME", "of the NEFF (default: the model's)"},
+      {"--dynamic-batch", nullptr, "the module takes any batch size (dimension 0)"},
+      {"--keep-weights", nullptr, "weights stay beside the NEFF instead of inside"},
+      {"--dump", "DIRECTORY", "write the HLO before and after each compiler pass"},
+  };
+  return *options;
+}
+
+}  // namespace
+
+std::string CompileUsage() {
+  return absl::StrCat(
+      "compile MODEL.pt --input TYPE[SHAPE] ... --output OUT.pt [-- NEURONX-CC OPTIONS]\n",
+      DescribeOptions(Options()));
+}
+
+int Compile(const std::vector<std::string>& words) {
+  const Arguments arguments(Options(), words);
+  if (arguments.positional().size() != 1 || !arguments.Has("--output")) {
+    throw std::runtime_error("usage: glia " + CompileUsage());
+  }
+  const torch::jit::Module model =
+      torch::jit::load(UserPath(arguments.positional()[0]), at::Device(at::kCPU));
+  std::vector<c10::IValue> inputs;
+  for (const std::string& text : arguments.All("--input")) {
+    auto spec = neuron::ParseTensorSpec(text);
+    if (!spec.ok()) throw std::runtime_error(std::string(spec.status().message()));
+    inputs.emplace_back(at::zeros(spec->sizes, at::TensorOptions(spec->dtype)));
+  }
+  TraceOptions options;
+  options.compiler_args = arguments.rest();
+  options.compiler_workdir = UserPath(arguments.Get("--dump"));
+  options.inline_weights_to_neff = !arguments.Has("--keep-weights");
+  options.name = arguments.Get("--name");
+  TraceReport report;
+  torch::jit::Module traced = trace(model, inputs, options, &report);
+  if (arguments.Has("--dynamic-batch")) traced = dynamic_batch(traced);
+
+  // All or nothing: a reader never sees half a file.
+  const std::string output = UserPath(arguments.Get("--output"));
+  const std::string temporary = absl::StrCat(output, ".tmp", getpid());
+  try {
+    traced.save(temporary);
+  } catch (...) {
+    std::remove(temporary.c_str());
+    throw;
+  }
+  if (std::rename(temporary.c_str(), output.c_str()) != 0) {
+    std::remove(temporary.c_str());
+    throw std::runtime_error("cannot write " + output);
+  }
+  std::printf("%s: %lld operators, %lld instructions, NEFF of %lld bytes, compiled in %.1f ms\n",
+              arguments.Get("--output").c_str(), static_cast<long long>(report.operators),
+              static_cast<long long>(report.instructions),
+              static_cast<long long>(report.neff_bytes), report.compile_ms);
+  return 0;
+}
+
+}  // namespace glia::tools
