@@ -8,6 +8,8 @@
 #include <cstring>
 #include <utility>
 
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
 #include "nrt/nrt.h"
 #include "nrt/nrt_experimental.h"
 #include "nrt/nrt_glia.h"
@@ -15,9 +17,16 @@
 namespace glia::neuron {
 namespace {
 
-// Of the pickled form: (format, name, neffs, weights, input specs of each bucket, output specs, weight
-// indices, dynamic_batch). A reader refuses higher numbers.
+// Of the pickled form. A reader refuses higher numbers.
 constexpr int64_t kFormat = 1;
+
+// Keys of the manifest. A bucket begins with kBucketKey; the lines after it, up to the next, are its own.
+constexpr char kNameKey[] = "name";
+constexpr char kDynamicBatchKey[] = "dynamic_batch";
+constexpr char kBucketKey[] = "bucket";
+constexpr char kInputKey[] = "input";    // TensorSpec
+constexpr char kOutputKey[] = "output";  // TensorSpec
+constexpr char kWeightKey[] = "weight";  // index
 
 void Check(NRT_STATUS status, const std::string& what) {
   TORCH_CHECK(status == NRT_SUCCESS, what, ": ", nrt_get_status_as_str(status), ": ",
@@ -124,20 +133,10 @@ std::string Ordinal(const TensorSpec& spec, size_t index) {
                            : c10::str("input ", index, " ('", spec.name, "')");
 }
 
-std::vector<std::string> Specs(const std::vector<TensorSpec>& specs) {
-  std::vector<std::string> text;
-  for (const TensorSpec& spec : specs) text.push_back(ToString(spec));
-  return text;
-}
-
-std::vector<TensorSpec> ParseSpecs(const std::vector<std::string>& text) {
-  std::vector<TensorSpec> specs;
-  for (const std::string& t : text) {
-    auto spec = ParseTensorSpec(t);
-    TORCH_CHECK(spec.ok(), "neuron::Model is damaged: ", std::string(spec.status().message()));
-    specs.push_back(*std::move(spec));
-  }
-  return specs;
+TensorSpec ParseSpec(const std::string& text) {
+  auto spec = ParseTensorSpec(text);
+  TORCH_CHECK(spec.ok(), "neuron::Model is damaged: ", std::string(spec.status().message()));
+  return *std::move(spec);
 }
 
 }  // namespace
@@ -374,39 +373,59 @@ ModelStatistics Model::Statistics(int64_t index) {
 }
 
 Model::State Model::GetState() const {
-  std::vector<at::Tensor> neffs;
-  std::vector<std::vector<std::string>> inputs;
-  std::vector<std::vector<std::string>> outputs;
-  std::vector<std::vector<int64_t>> weights;
+  std::vector<at::Tensor> tensors;
+  std::vector<std::string> manifest;
+  auto line = [&](const char* key, const std::string& value) {
+    manifest.push_back(absl::StrCat(key, " ", value));
+  };
+  line(kNameKey, data_.name);
+  if (data_.dynamic_batch) line(kDynamicBatchKey, "");
   for (const Bucket& bucket : data_.buckets) {
-    neffs.push_back(bucket.neff);
-    inputs.push_back(Specs(bucket.inputs));
-    outputs.push_back(Specs(bucket.outputs));
-    weights.push_back(bucket.weights);
+    tensors.push_back(bucket.neff);
+    line(kBucketKey, "");
+    for (const TensorSpec& spec : bucket.inputs) line(kInputKey, ToString(spec));
+    for (const TensorSpec& spec : bucket.outputs) line(kOutputKey, ToString(spec));
+    for (int64_t index : bucket.weights) line(kWeightKey, std::to_string(index));
   }
-  return State(kFormat, data_.name, std::move(neffs), data_.weights, std::move(inputs),
-               std::move(outputs), std::move(weights), data_.dynamic_batch);
+  tensors.insert(tensors.end(), data_.weights.begin(), data_.weights.end());
+  return State(kFormat, std::move(tensors), std::move(manifest));
 }
 
 c10::intrusive_ptr<Model> Model::FromState(State state) {
-  auto& [format, name, neffs, weights, inputs, outputs, indices, dynamic_batch] = state;
+  auto& [format, tensors, manifest] = state;
   TORCH_CHECK(format >= 1 && format <= kFormat, "this traced module has format ", format,
               "; this library reads up to ", kFormat, ": use a newer one");
-  TORCH_CHECK(neffs.size() == inputs.size() && neffs.size() == outputs.size() &&
-                  neffs.size() == indices.size(),
-              "neuron::Model is damaged: its lists differ in length");
   ModelData data;
-  data.name = name;
-  data.weights = weights;
-  data.dynamic_batch = dynamic_batch;
-  for (size_t i = 0; i < neffs.size(); ++i) {
-    Bucket bucket;
-    bucket.neff = neffs[i];
-    bucket.inputs = ParseSpecs(inputs[i]);
-    bucket.outputs = ParseSpecs(outputs[i]);
-    bucket.weights = indices[i];
-    data.buckets.push_back(std::move(bucket));
+  for (const std::string& line : manifest) {
+    const size_t space = line.find(' ');
+    const std::string key = line.substr(0, space);
+    const std::string value = space == std::string::npos ? "" : line.substr(space + 1);
+    if (key == kNameKey) {
+      data.name = value;
+    } else if (key == kDynamicBatchKey) {
+      data.dynamic_batch = true;
+    } else if (key == kBucketKey) {
+      TORCH_CHECK(data.buckets.size() < tensors.size(),
+                  "neuron::Model is damaged: it has more buckets than tensors");
+      data.buckets.emplace_back();
+      data.buckets.back().neff = tensors[data.buckets.size() - 1];
+    } else {
+      TORCH_CHECK(!data.buckets.empty(), "neuron::Model is damaged: '", line, "' before a bucket");
+      Bucket& bucket = data.buckets.back();
+      int64_t index = 0;
+      if (key == kInputKey) {
+        bucket.inputs.push_back(ParseSpec(value));
+      } else if (key == kOutputKey) {
+        bucket.outputs.push_back(ParseSpec(value));
+      } else if (key == kWeightKey && absl::SimpleAtoi(value, &index)) {
+        bucket.weights.push_back(index);
+      } else {
+        TORCH_CHECK(false, "neuron::Model is damaged: '", line, "' is not understood");
+      }
+    }
   }
+  data.weights.assign(tensors.begin() + static_cast<std::ptrdiff_t>(data.buckets.size()),
+                      tensors.end());
   auto model = c10::make_intrusive<Model>(std::move(data));
   // A damaged NEFF, or one that does not fit, is found here and not at the first call.
   model->Load();

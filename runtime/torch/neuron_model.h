@@ -76,11 +76,10 @@ class Model : public torch::CustomClassHolder {
   const ModelData& data() const { return data_; }
   ModelStatistics Statistics(int64_t bucket = 0);
 
-  // Pickled form; see neuron_model.cc.
-  using State = std::tuple<int64_t, std::string, std::vector<at::Tensor>, std::vector<at::Tensor>,
-                           std::vector<std::vector<std::string>>,
-                           std::vector<std::vector<std::string>>,
-                           std::vector<std::vector<int64_t>>, bool>;
+  // Pickled form: (format, tensors, manifest). The tensors are the NEFF of each bucket, then the weights;
+  // the manifest is lines of "key value" (neuron_model.cc).
+  using State =
+      std::tuple<int64_t, std::vector<at::Tensor>, std::vector<std::string>>;
   State GetState() const;
   static c10::intrusive_ptr<Model> FromState(State state);
 
