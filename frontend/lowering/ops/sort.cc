@@ -1,0 +1,135 @@
+// Sorting and selection. NaN counts as the largest value.
+#include "frontend/lowering/registry.h"
+
+namespace glia::lowering {
+namespace {
+
+struct Sorted {
+  Op values, indices;  // s64 indices
+};
+
+// Floats compare in total order, for which all NaNs are made one positive NaN and -0 becomes 0. Stable.
+Sorted SortAlong(Op x, int64_t dim, bool descending) {
+  if (!x.valid()) return {};
+  hlo::Builder* builder = x.builder;
+  PrimitiveType type = x.shape().type;
+  if (type == hlo::kPred) return SortAlong(Convert(x, hlo::kS8), dim, descending);
+  const bool floating = hlo::IsFloating(type);
+  if (floating) {
+    x = Select(IsNan(x), BroadcastTo(NanLike(x), x.shape().dims), x);
+    x = Select(Eq(x, ScalarLike(x, 0)), FullLike(x, 0), x);
+  }
+  const auto sub = builder->CreateSubBuilder("compare");
+  const Op a = hlo::Parameter(sub.get(), 0, Shape(type, {}));
+  const Op b = hlo::Parameter(sub.get(), 1, Shape(type, {}));
+  hlo::Parameter(sub.get(), 2, Shape(hlo::kS32, {}));
+  hlo::Parameter(sub.get(), 3, Shape(hlo::kS32, {}));
+  const auto comparator = sub->BuildComputation(
+      Compare(a, b, descending ? hlo::ComparisonDirection::kGt : hlo::ComparisonDirection::kLt,
+              floating ? hlo::ComparisonType::kTotalOrder : hlo::ComparisonType::kDefault));
+  if (!comparator.ok()) return {};
+  const Op index = IotaOf(builder, hlo::kS32, x.shape().dims, dim);
+  const Op sorted = Sort({x, index}, *comparator, dim, /*is_stable=*/true);
+  return {GetTupleElement(sorted, 0), Convert(GetTupleElement(sorted, 1), hlo::kS64)};
+}
+
+// The arguments of the sorts: self, then dim and `descending` at given positions.
+void SortBy(Ctx& c, size_t dim_arg, size_t descending_arg, bool indices_only) {
+  const Op x = c.T(0);
+  const int64_t rank = x.shape().rank();
+  const bool descending = c.Bool(descending_arg);
+  Sorted s;
+  if (rank == 0) {
+    s = {x, IntScalar(c.builder(), hlo::kS64, 0)};
+  } else {
+    s = SortAlong(x, Ctx::Wrap(c.Int(dim_arg, -1), rank), descending);
+  }
+  c.Return(indices_only ? std::vector<Op>{s.indices} : std::vector<Op>{s.values, s.indices});
+}
+
+// aten::sort(Tensor self, int dim=-1, bool descending=False) -> (Tensor values, Tensor indices)
+void SortOp(Ctx& c) { SortBy(c, 1, 2, false); }
+// aten::sort.stable(Tensor self, *, bool? stable, int dim=-1, bool descending=False)
+void SortStable(Ctx& c) { SortBy(c, 2, 3, false); }
+void ArgsortStable(Ctx& c) { SortBy(c, 2, 3, true); }
+
+// aten::topk(Tensor self, int k, int dim=-1, bool largest=True, bool sorted=True)
+void TopKOp(Ctx& c) {
+  const Op x = c.T(0);
+  const int64_t rank = x.shape().rank();
+  const int64_t k = c.Int(1);
+  if (rank == 0 || k == 0) {
+    return c.Return({k == 0 ? hlo::Filled(c.builder(), c.Out(0), 0) : x,
+                     hlo::Filled(c.builder(), c.Out(1), 0)});
+  }
+  const int64_t dim = Ctx::Wrap(c.Int(2, -1), rank);
+  const bool largest = !c.Has(3) || c.Bool(3);
+  const Op top = TopK(MoveDim(x, dim, rank - 1), k, largest);
+  c.Return({MoveDim(GetTupleElement(top, 0), rank - 1, dim),
+            MoveDim(GetTupleElement(top, 1), rank - 1, dim)});
+}
+
+// The element at `position` of the sorted dim, which is removed or kept with size 1.
+void ReturnAt(Ctx& c, const Sorted& s, int64_t dim, int64_t position) {
+  c.Return({Reshape(SliceInDim(s.values, position, position + 1, 1, dim), c.Out(0).dims),
+            Reshape(SliceInDim(s.indices, position, position + 1, 1, dim), c.Out(1).dims)});
+}
+
+// aten::kthvalue(Tensor self, int k, int dim=-1, bool keepdim=False) -> (Tensor values, Tensor indices)
+void KthValue(Ctx& c) {
+  const Op x = c.T(0);
+  const int64_t rank = x.shape().rank();
+  if (rank == 0) return c.Return({x, hlo::Filled(c.builder(), c.Out(1), 0)});
+  const int64_t dim = Ctx::Wrap(c.Int(2, -1), rank);
+  ReturnAt(c, SortAlong(x, dim, false), dim, c.Int(1) - 1);
+}
+
+// aten::median.dim(Tensor self, int dim, bool keepdim=False): the lower middle one; NaN if there is any,
+// at the place of the first
+void MedianDim(Ctx& c) {
+  const Op x = c.T(0);
+  const int64_t rank = x.shape().rank();
+  if (rank == 0) return c.Return({x, hlo::Filled(c.builder(), c.Out(1), 0)});
+  const int64_t dim = c.Dim(1, rank);
+  const int64_t size = x.shape().dim(dim);
+  const Sorted s = SortAlong(x, dim, false);
+  const int64_t middle = (size - 1) / 2;
+  if (!hlo::IsFloating(x.shape().type)) return ReturnAt(c, s, dim, middle);
+  const Op nan = IsNan(SliceInDim(s.values, size - 1, size, 1, dim));
+  const Op first_nan = KeepDims(ArgExtreme(x, dim, true).second, x.shape().dims, {dim});
+  const Op value = SliceInDim(s.values, middle, middle + 1, 1, dim);
+  const Op index = SliceInDim(s.indices, middle, middle + 1, 1, dim);
+  c.Return({Reshape(Select(nan, BroadcastTo(NanLike(value), value.shape().dims), value), c.Out(0).dims),
+            Reshape(Select(nan, first_nan, index), c.Out(1).dims)});
+}
+
+// aten::median(Tensor self) -> Tensor
+void Median(Ctx& c) {
+  const int64_t count = c.T(0).shape().elements();
+  const Op x = Reshape(c.T(0), {count});
+  const Op sorted = SortAlong(x, 0, false).values;
+  const int64_t middle = (count - 1) / 2;
+  Op value = Reshape(SliceInDim(sorted, middle, middle + 1, 1, 0), {});
+  if (hlo::IsFloating(x.shape().type)) {
+    const Op last = Reshape(SliceInDim(sorted, count - 1, count, 1, 0), {});
+    value = Select(IsNan(last), last, value);
+  }
+  c.Return(value);
+}
+
+}  // namespace
+
+OpTable SortOps() {
+  static constexpr OpLowering kOps[] = {
+      {"aten::argsort.stable", ArgsortStable},
+      {"aten::kthvalue", KthValue},
+      {"aten::median", Median},
+      {"aten::median.dim", MedianDim},
+      {"aten::sort", SortOp},
+      {"aten::sort.stable", SortStable},
+      {"aten::topk", TopKOp},
+  };
+  return kOps;
+}
+
+}  // namespace glia::lowering

@@ -1,0 +1,251 @@
+// Resampling of images. Each spatial dim by itself: a copy of elements, or a product with a matrix of
+// interpolation weights.
+#include <algorithm>
+#include <cmath>
+
+#include "frontend/lowering/ops/windows.h"
+#include "frontend/lowering/registry.h"
+
+namespace glia::lowering {
+namespace {
+
+// The distance between sources of neighbouring results: from the scale factor where the caller gave one.
+float StepOf(const Ctx& c, size_t scale_arg, int64_t in, int64_t out) {
+  const double scale = c.Double(scale_arg, 0);
+  return scale > 0 ? static_cast<float>(1.0 / scale) : static_cast<float>(in) / static_cast<float>(out);
+}
+
+// ---- Nearest. Arguments (self, output_size, scales…).
+template <int64_t kSpatial, bool kExact>
+void Nearest(Ctx& c) {
+  Op x = c.T(0);
+  const int64_t first = x.shape().rank() - kSpatial;
+  for (int64_t d = 0; d < kSpatial; ++d) {
+    const int64_t in = x.shape().dim(first + d), out = c.Out().dim(first + d);
+    const float step = StepOf(c, 2 + d, in, out);
+    std::vector<int32_t> source;
+    bool repeats = out % in == 0;
+    for (int64_t i = 0; i < out; ++i) {
+      const float at = kExact ? (static_cast<float>(i) + 0.5f) * step : static_cast<float>(i) * step;
+      source.push_back(static_cast<int32_t>(std::min<int64_t>(static_cast<int64_t>(std::floor(at)), in - 1)));
+      repeats = repeats && source.back() == i / (out / in);
+    }
+    if (repeats) {  // every element the same number of times: a broadcast
+      Dims dims = x.shape().dims;
+      dims.insert(dims.begin() + first + d + 1, out / in);
+      const Op wide = BroadcastTo(Unsqueeze(x, first + d + 1), dims);
+      dims.erase(dims.begin() + first + d + 1);
+      dims[first + d] = out;
+      x = Reshape(wide, dims);
+    } else {
+      x = TakeAlong(x, hlo::ConstantR1<int32_t>(c.builder(), source), first + d);
+    }
+  }
+  c.Return(x);
+}
+
+// ---- Interpolation.
+struct Resample {
+  int64_t in, out;
+  float step;
+  bool align_corners;
+};
+using Weights = WeightMatrix (*)(const Resample&);
+
+// Where result i lies among the sources.
+float SourceOf(const Resample& r, int64_t i, bool cubic) {
+  if (r.align_corners) {
+    const float step =
+        r.out > 1 ? static_cast<float>(r.in - 1) / static_cast<float>(r.out - 1) : 0.0f;
+    return step * static_cast<float>(i);
+  }
+  const float at = r.step * (static_cast<float>(i) + 0.5f) - 0.5f;
+  return cubic ? at : std::max(at, 0.0f);
+}
+
+WeightMatrix LinearWeights(const Resample& r) {
+  WeightMatrix m(r.in, r.out);
+  for (int64_t o = 0; o < r.out; ++o) {
+    const float at = SourceOf(r, o, false);
+    const int64_t low = std::min<int64_t>(static_cast<int64_t>(at), r.in - 1);
+    const int64_t high = std::min<int64_t>(low + 1, r.in - 1);
+    const double share = std::min(1.0f, std::max(0.0f, at - static_cast<float>(low)));
+    m.at(low, o) += 1 - share;
+    m.at(high, o) += share;
+  }
+  return m;
+}
+
+// Keys' kernel with A = -0.75, at distance t.
+double CubicKernel(double t, double a) {
+  t = std::abs(t);
+  if (t <= 1) return ((a + 2) * t - (a + 3)) * t * t + 1;
+  if (t < 2) return (((t - 5) * t + 8) * t - 4) * a;
+  return 0;
+}
+
+WeightMatrix CubicWeights(const Resample& r) {
+  WeightMatrix m(r.in, r.out);
+  for (int64_t o = 0; o < r.out; ++o) {
+    const float at = SourceOf(r, o, true);
+    const float floor = std::floor(at);
+    const double t = static_cast<double>(at - floor);
+    for (int64_t k = -1; k <= 2; ++k) {
+      const int64_t source = std::clamp<int64_t>(static_cast<int64_t>(floor) + k, 0, r.in - 1);
+      m.at(source, o) += CubicKernel(t - static_cast<double>(k), -0.75);
+    }
+  }
+  return m;
+}
+
+// Antialiasing: the kernel is widened by the factor that the image shrinks by.
+template <bool kCubic>
+WeightMatrix SmoothWeights(const Resample& r) {
+  const double step = r.align_corners && r.out > 1
+                          ? static_cast<double>(r.in - 1) / static_cast<double>(r.out - 1)
+                          : static_cast<double>(r.step);
+  const double widen = std::max(1.0, step);
+  const double support = (kCubic ? 2.0 : 1.0) * widen;
+  WeightMatrix m(r.in, r.out);
+  for (int64_t o = 0; o < r.out; ++o) {
+    const double centre = step * (static_cast<double>(o) + 0.5);
+    const int64_t start = std::max<int64_t>(static_cast<int64_t>(centre - support + 0.5), 0);
+    const int64_t end = std::min<int64_t>(static_cast<int64_t>(centre + support + 0.5), r.in);
+    double total = 0;
+    for (int64_t i = start; i < end; ++i) {
+      const double t = (static_cast<double>(i) - centre + 0.5) / widen;
+      m.at(i, o) = kCubic ? CubicKernel(t, -0.5) : std::max(0.0, 1 - std::abs(t));
+      total += m.at(i, o);
+    }
+    for (int64_t i = start; i < end; ++i) m.at(i, o) /= total;
+  }
+  return m;
+}
+
+// Arguments (self, output_size, align_corners, scales…).
+template <int64_t kSpatial, Weights kWeights>
+void Interpolate(Ctx& c) {
+  Op x = c.T(0, c.compute());
+  const int64_t first = x.shape().rank() - kSpatial;
+  for (int64_t d = 0; d < kSpatial; ++d) {
+    const int64_t in = x.shape().dim(first + d), out = c.Out().dim(first + d);
+    if (in == out) continue;
+    x = MixAlong(x, kWeights({in, out, StepOf(c, 3 + d, in, out), c.Bool(2)}), first + d);
+  }
+  c.Return(x);
+}
+
+// The gradients, arguments (grad_output, output_size, input_size, align_corners, scales…).
+template <int64_t kSpatial, Weights kWeights>
+void InterpolateBackward(Ctx& c) {
+  Op x = c.T(0, c.compute());
+  const int64_t first = x.shape().rank() - kSpatial;
+  for (int64_t d = 0; d < kSpatial; ++d) {
+    const int64_t in = c.Out().dim(first + d), out = x.shape().dim(first + d);
+    if (in == out) continue;
+    const WeightMatrix forward = kWeights({in, out, StepOf(c, 4 + d, in, out), c.Bool(3)});
+    x = MixAlong(x, forward.Transposed(), first + d);
+  }
+  c.Return(x);
+}
+
+// ---- aten::grid_sampler_2d(Tensor input, Tensor grid, int interpolation_mode, int padding_mode,
+//                            bool align_corners) -> Tensor
+// input [n, c, h, w], grid [n, oh, ow, 2] of (x, y) in [-1, 1].
+Op Unnormalise(Op at, int64_t size, bool align_corners) {
+  const Op one = ScalarLike(at, 1);
+  if (align_corners) return Mul(Add(at, one), ScalarLike(at, static_cast<double>(size - 1) / 2));
+  const Op doubled = Sub(Mul(Add(at, one), ScalarLike(at, static_cast<double>(size))), one);
+  return Mul(doubled, ScalarLike(at, 0.5));
+}
+
+// Reflects into [low, high], both in halves.
+Op ReflectInto(Op at, int64_t twice_low, int64_t twice_high) {
+  if (twice_low == twice_high) return FullLike(at, 0);
+  const Op low = ScalarLike(at, static_cast<double>(twice_low) / 2);
+  const Op span = ScalarLike(at, static_cast<double>(twice_high - twice_low) / 2);
+  const Op distance = Abs(Sub(at, low));
+  const Op extra = Rem(distance, BroadcastTo(span, at.shape().dims));
+  const Op flips = Floor(Div(distance, span));
+  const Op odd = Ne(Rem(flips, FullLike(at, 2)), ScalarLike(at, 0));
+  return Add(Select(odd, Sub(span, extra), extra), low);
+}
+
+Op SourceCoordinate(Op at, int64_t size, int64_t padding_mode, bool align_corners) {
+  at = Unnormalise(at, size, align_corners);
+  if (padding_mode == 2) {
+    at = align_corners ? ReflectInto(at, 0, 2 * (size - 1)) : ReflectInto(at, -1, 2 * size - 1);
+  }
+  if (padding_mode != 0) {
+    at = Min(Max(at, ScalarLike(at, 0)), ScalarLike(at, static_cast<double>(size - 1)));
+  }
+  return at;
+}
+
+void GridSampler(Ctx& c) {
+  const int64_t mode = c.Int(2);
+  if (mode > 1) return c.Refuse("bicubic grid sampling");
+  const Op input = c.T(0, c.compute()), grid = c.T(1, c.compute());
+  const int64_t n = input.shape().dim(0), channels = input.shape().dim(1);
+  const int64_t h = input.shape().dim(2), w = input.shape().dim(3);
+  const int64_t oh = grid.shape().dim(1), ow = grid.shape().dim(2);
+  const auto coordinate = [&](int64_t k, int64_t size) {
+    const Op at = Reshape(SliceInDim(grid, k, k + 1, 1, 3), {n, oh, ow});
+    return SourceCoordinate(at, size, c.Int(3), c.Bool(4));
+  };
+  const Op x = coordinate(0, w), y = coordinate(1, h);
+  // Pixels as rows, so that one gather brings all channels.
+  const Op rows = Reshape(Transpose(input, {0, 2, 3, 1}), {n * h * w, channels});
+  const auto sample = [&](Op px, Op py) {  // whole coordinates; 0 outside
+    const Op zero = ScalarLike(px, 0);
+    const Op wide = ScalarLike(px, static_cast<double>(w - 1)), high = ScalarLike(px, static_cast<double>(h - 1));
+    const Op inside = And(And(Ge(px, zero), Le(px, wide)), And(Ge(py, zero), Le(py, high)));
+    const Op ix = Convert(Clamp(zero, px, wide), hlo::kS32);
+    const Op iy = Convert(Clamp(zero, py, high), hlo::kS32);
+    const Op batch = IotaOf(c.builder(), hlo::kS32, {n, oh, ow}, 0);
+    const Op at = Add(Mul(Add(Mul(batch, ScalarLike(ix, static_cast<double>(h))), iy), ScalarLike(ix, static_cast<double>(w))), ix);
+    const Op pixel = TakeAlong(rows, at, 0);
+    const Op mask = hlo::BroadcastInDim(inside, pixel.shape().dims, {0, 1, 2});
+    return Select(mask, pixel, FullLike(pixel, 0));
+  };
+  Op result;
+  if (mode == 1) {
+    result = sample(RoundNearestEven(x), RoundNearestEven(y));
+  } else {
+    const Op x0 = Floor(x), y0 = Floor(y);
+    const Op one = ScalarLike(x, 1);
+    const Op fx = Sub(x, x0), fy = Sub(y, y0);
+    for (int corner = 0; corner < 4; ++corner) {
+      const bool right = corner % 2 == 1, below = corner / 2 == 1;
+      const Op share = Mul(right ? fx : Sub(one, fx), below ? fy : Sub(one, fy));
+      const Op pixel = sample(right ? Add(x0, one) : x0, below ? Add(y0, one) : y0);
+      const Op term = Mul(pixel, hlo::BroadcastInDim(share, pixel.shape().dims, {0, 1, 2}));
+      result = result.valid() ? Add(result, term) : term;
+    }
+  }
+  c.Return(Transpose(result, {0, 3, 1, 2}));
+}
+
+}  // namespace
+
+OpTable UpsampleOps() {
+  static constexpr OpLowering kOps[] = {
+      {"aten::_upsample_bicubic2d_aa", Interpolate<2, SmoothWeights<true>>},
+      {"aten::_upsample_bilinear2d_aa", Interpolate<2, SmoothWeights<false>>},
+      {"aten::_upsample_nearest_exact1d", Nearest<1, true>},
+      {"aten::_upsample_nearest_exact2d", Nearest<2, true>},
+      {"aten::_upsample_nearest_exact3d", Nearest<3, true>},
+      {"aten::grid_sampler_2d", GridSampler},
+      {"aten::upsample_bicubic2d", Interpolate<2, CubicWeights>},
+      {"aten::upsample_bilinear2d", Interpolate<2, LinearWeights>},
+      {"aten::upsample_bilinear2d_backward", InterpolateBackward<2, LinearWeights>},
+      {"aten::upsample_linear1d", Interpolate<1, LinearWeights>},
+      {"aten::upsample_nearest1d", Nearest<1, false>},
+      {"aten::upsample_nearest2d", Nearest<2, false>},
+      {"aten::upsample_nearest3d", Nearest<3, false>},
+      {"aten::upsample_trilinear3d", Interpolate<3, LinearWeights>},
+  };
+  return kOps;
+}
+
+}  // namespace glia::lowering
