@@ -19,7 +19,7 @@ constexpr Row kEmitters[] = {
     {Opcode::kReverse, EmitView},
     {Opcode::kSlice, EmitView},
     {Opcode::kTranspose, EmitView},
-    {Opcode::kCopy, EmitCopy},
+    {Opcode::kCopy, EmitForward},
     {Opcode::kConcatenate, EmitConcatenate},
     {Opcode::kPad, EmitPad},
     {Opcode::kIota, EmitIota},

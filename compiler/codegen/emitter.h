@@ -20,7 +20,7 @@
 #define GLIA_COMPILER_CODEGEN_EMITTER_H_
 
 #include <cstdint>
-#include <initializer_list>
+#include <deque>
 #include <map>
 #include <memory>
 #include <string>
@@ -131,6 +131,7 @@ class Emitter {
   // One bank: at most 2048 bytes a partition.
   Tile NewPsum(int partitions, int64_t free, DType dtype = DType::kF32);
   bool InPsum(const Operand& operand) const;
+  int64_t TileBytes(uint32_t var) const { return serial_.program.variables[var].partition_bytes; }
   // The tile seen by DMA: dims are [partitions, free dims ...], dense from (first partition, start).
   Nd At(const Tile& tile, Dims dims, int first_partition = 0, int64_t start = 0) const;
   // An operand seen by DMA: [partitions, up to 4 free dims of the pattern].
@@ -149,8 +150,11 @@ class Emitter {
   };
   void Gather(const Nd& dst, const Nd& src, const Index& index);
   void Scatter(const Nd& dst, const Nd& src, const Index& index, isa::DmaOp op = isa::DmaOp::kCopy);
-  // A tile [dims[0], rest] of the view's data, through a cache of what is in SBUF already: do not write to it.
-  Tile LoadShared(const Nd& view);
+  // A tile of the view's data: its first `partition_dims` dims, row-major, are the partitions, the others the
+  // free elements. Comes from a cache of what is in SBUF already; do not write to it.
+  Tile LoadShared(const Nd& view, int partition_dims = 1);
+  // Writes a whole tile to a part of a result that nothing else writes, and remembers it for LoadShared.
+  void Store(const Nd& part, int partition_dims, const Tile& tile);
 
   // ---- Instructions; see isa.h for what they do.
   void Matmul(const Operand& dst, const Operand& stationary, const Operand& moving, bool accumulate,
@@ -218,8 +222,10 @@ class Emitter {
   std::map<std::string, neff::Blob>& files() { return files_; }
 
  private:
+  // What a tile in SBUF holds: dims merged among partitions and among free elements.
   struct CacheEntry {
     Nd view;
+    int partition_dims;
     Tile tile;
   };
 
@@ -232,8 +238,8 @@ class Emitter {
   uint32_t AddVariable(isa::Variable variable);
   void SetScalar(const Scalar& scalar, float* imm, Operand* operand);
   void ForgetVar(uint32_t var);
+  void Remember(CacheEntry entry);
   absl::Status EmitInstruction(const hlo::Instruction& hlo);
-  absl::StatusOr<Nd> MakeLeaf(const hlo::Instruction* hlo);
 
   const hlo::Module& module_;
   const CodegenOptions& options_;
@@ -249,6 +255,8 @@ class Emitter {
   std::vector<bool> output_taken_;
   absl::flat_hash_map<uint32_t, std::vector<CacheEntry>> cache_;  // by HBM variable
   absl::flat_hash_map<uint32_t, uint32_t> cached_tile_;           // tile variable -> HBM variable
+  std::deque<uint32_t> cached_order_;                             // tiles, oldest first
+  int64_t cached_bytes_ = 0;                                      // a partition, of those in cached_order_
 };
 
 }  // namespace glia::compiler

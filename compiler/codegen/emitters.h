@@ -18,7 +18,6 @@ EmitFn FindEmitter(hlo::Opcode opcode);
 
 // emit_movement.cc
 absl::Status EmitView(Emitter& e, const hlo::Instruction& hlo);  // broadcast, reshape, slice, ...
-absl::Status EmitCopy(Emitter& e, const hlo::Instruction& hlo);
 absl::Status EmitConcatenate(Emitter& e, const hlo::Instruction& hlo);
 absl::Status EmitPad(Emitter& e, const hlo::Instruction& hlo);
 absl::Status EmitIota(Emitter& e, const hlo::Instruction& hlo);
@@ -27,7 +26,7 @@ absl::Status EmitBitcastConvert(Emitter& e, const hlo::Instruction& hlo);
 // emit_tuple.cc
 absl::Status EmitTuple(Emitter& e, const hlo::Instruction& hlo);
 absl::Status EmitGetTupleElement(Emitter& e, const hlo::Instruction& hlo);
-absl::Status EmitForward(Emitter& e, const hlo::Instruction& hlo);  // opt-barrier
+absl::Status EmitForward(Emitter& e, const hlo::Instruction& hlo);  // copy, opt-barrier
 absl::Status EmitConstant(Emitter& e, const hlo::Instruction& hlo);
 
 // emit_reduce.cc

@@ -30,6 +30,7 @@ struct SerialProgram {
   isa::Program program;
   std::vector<SerialSegment> segments;                 // in the order in which they were started
   std::vector<std::pair<uint32_t, uint32_t>> loops;    // first and last position in `segments`
+  uint32_t next_segment = 0;                           // numbers below are taken
 };
 
 }  // namespace glia::compiler

@@ -1,0 +1,524 @@
+#include "compiler/codegen/allocate.h"
+
+#include <algorithm>
+#include <map>
+#include <tuple>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
+#include "serialization/isa/table.h"
+
+namespace glia::compiler {
+namespace {
+
+using isa::Instruction;
+using isa::Opcode;
+using isa::Operand;
+using isa::Program;
+using isa::Variable;
+using isa::VariableKind;
+
+constexpr int64_t kAlignment = 64;
+// A tile that lives longer, in instructions, is kept out of the way of the others.
+constexpr int64_t kLongLife = 96;
+constexpr int64_t kNever = INT64_MAX;
+
+// Calls f(var, reads, writes) for every variable that the instruction touches, transfers included.
+template <typename F>
+void ForEachVariable(const Program& program, const Instruction& instruction, const F& f) {
+  if (instruction.opcode == Opcode::kDma) {
+    const isa::DmaDescriptor& dma = program.dmas[instruction.dma];
+    f(dma.src_var, true, false);
+    if (dma.index_side != isa::IndexSide::kNone) f(dma.index_var, true, false);
+    f(dma.dst_var, dma.op != isa::DmaOp::kCopy, true);
+    return;
+  }
+  for (const isa::OperandAccess& access : isa::AccessesOf(instruction)) {
+    if (access.operand->present()) f(access.operand->var, access.reads, access.writes);
+  }
+}
+
+template <typename F>
+void ForEachOperand(Instruction* instruction, const F& f) {
+  for (Operand* o : {&instruction->dst, &instruction->src0, &instruction->src1, &instruction->src2,
+                     &instruction->src3}) {
+    if (o->present()) f(o);
+  }
+}
+
+// Addresses in one memory: blocks in use, by start.
+class Arena {
+ public:
+  Arena(int64_t size, int64_t alignment) : size_(size), alignment_(alignment) {}
+
+  // Next free place after the last one given, going round; from the top for what stays long. -1: none.
+  int64_t Take(int64_t bytes, bool stays) {
+    bytes = Round(bytes);
+    const int64_t at = stays ? FromTop(bytes) : FromCursor(bytes);
+    if (at < 0) return -1;
+    used_[at] = bytes;
+    if (!stays) cursor_ = at + bytes;
+    return at;
+  }
+  void Free(int64_t at) { used_.erase(at); }
+
+ private:
+  int64_t Round(int64_t bytes) const { return (bytes + alignment_ - 1) / alignment_ * alignment_; }
+
+  int64_t FirstFit(int64_t from, int64_t bytes) const {
+    int64_t at = from;
+    auto it = used_.upper_bound(from);
+    if (it != used_.begin()) {
+      const auto before = std::prev(it);
+      at = std::max(at, before->first + before->second);
+    }
+    for (; it != used_.end(); ++it) {
+      if (it->first - at >= bytes) return at;
+      at = it->first + it->second;
+    }
+    return size_ - at >= bytes ? at : -1;
+  }
+  int64_t FromCursor(int64_t bytes) const {
+    const int64_t at = FirstFit(cursor_, bytes);
+    return at >= 0 ? at : FirstFit(0, bytes);
+  }
+  int64_t FromTop(int64_t bytes) const {
+    int64_t end = size_;
+    for (auto it = used_.rbegin(); it != used_.rend(); ++it) {
+      if (end - (it->first + it->second) >= bytes) return (end - bytes) / alignment_ * alignment_;
+      end = it->first;
+    }
+    return end >= bytes ? (end - bytes) / alignment_ * alignment_ : -1;
+  }
+
+  const int64_t size_;
+  const int64_t alignment_;
+  int64_t cursor_ = 0;
+  std::map<int64_t, int64_t> used_;
+};
+
+struct Lifetime {
+  std::vector<int32_t> accesses;  // positions within the segment, ascending
+  int64_t address = -1;
+  bool pinned = false;   // made by spilling
+  bool spilled = false;
+};
+
+
+class SegmentAllocator {
+ public:
+  SegmentAllocator(SerialProgram* serial, SerialSegment* segment, int64_t sbuf_bytes,
+                   std::vector<bool>* pinned)
+      : program_(serial->program), segment_(*segment), sbuf_bytes_(sbuf_bytes), pinned_(*pinned) {}
+
+  absl::Status Run() {
+    while (true) {
+      absl::StatusOr<bool> done = Place();
+      if (!done.ok()) return done.status();
+      if (*done) return absl::OkStatus();
+      RewriteSpilled();
+    }
+  }
+
+ private:
+  bool OnChip(uint32_t var) const { return !isa::IsHbm(program_.variables[var].kind); }
+
+  void CollectLifetimes() {
+    lives_.clear();
+    order_.clear();
+    for (size_t p = 0; p < segment_.instructions.size(); ++p) {
+      ForEachVariable(program_, segment_.instructions[p].instruction, [&](uint32_t var, bool, bool) {
+        if (!OnChip(var)) return;
+        Lifetime& life = lives_[var];
+        if (life.accesses.empty()) order_.push_back(var);
+        if (life.accesses.empty() || life.accesses.back() != static_cast<int32_t>(p)) {
+          life.accesses.push_back(static_cast<int32_t>(p));
+        }
+      });
+    }
+    for (auto& [var, life] : lives_) life.pinned = var < pinned_.size() && pinned_[var];
+  }
+
+  // One pass over the segment. True if everything has an address; else some tiles are marked spilled.
+  absl::StatusOr<bool> Place() {
+    CollectLifetimes();
+    Arena sbuf(sbuf_bytes_, kAlignment);
+    Arena psum(isa::kPsumPartitionBytes, isa::kPsumBankBytes);
+    std::vector<uint32_t> live;  // in SBUF, that may be spilled
+    std::multimap<int32_t, uint32_t> ends;
+    size_t next = 0;
+    any_spilled_ = false;
+    for (int32_t p = 0; p < static_cast<int32_t>(segment_.instructions.size()); ++p) {
+      for (; next < order_.size() && lives_[order_[next]].accesses.front() == p; ++next) {
+        const uint32_t var = order_[next];
+        Lifetime& life = lives_[var];
+        const Variable& v = program_.variables[var];
+        if (v.kind == VariableKind::kPsum) {
+          life.address = psum.Take(v.partition_bytes, false);
+          if (life.address < 0) {
+            return absl::InternalError(absl::StrCat("more than ", isa::kPsumBanks,
+                                                    " PSUM tiles in use at instruction ", p));
+          }
+        } else {
+          const bool stays = life.accesses.back() - p > kLongLife;
+          while (!life.spilled && (life.address = sbuf.Take(v.partition_bytes, stays)) < 0) {
+            const uint32_t victim = Victim(var, live, p);
+            if (victim == UINT32_MAX) {
+              return absl::ResourceExhaustedError(absl::StrCat(
+                  "the operands of one instruction do not fit into ", sbuf_bytes_, " bytes of SBUF a partition"));
+            }
+            Lifetime& other = lives_[victim];
+            other.spilled = true;
+            any_spilled_ = true;
+            if (other.address >= 0) sbuf.Free(other.address);
+            other.address = -1;
+            live.erase(std::remove(live.begin(), live.end(), victim), live.end());
+          }
+          if (life.spilled) continue;
+          if (!life.pinned) live.push_back(var);
+        }
+        ends.emplace(life.accesses.back(), var);
+      }
+      for (auto it = ends.begin(); it != ends.end() && it->first <= p; it = ends.erase(it)) {
+        const Lifetime& life = lives_[it->second];
+        if (life.spilled) continue;
+        if (program_.variables[it->second].kind == VariableKind::kPsum) {
+          psum.Free(life.address);
+        } else {
+          sbuf.Free(life.address);
+          live.erase(std::remove(live.begin(), live.end(), it->second), live.end());
+        }
+      }
+    }
+    if (any_spilled_) return false;
+    for (const auto& [var, life] : lives_) program_.variables[var].address = life.address;
+    return true;
+  }
+
+  // The tile needed again last, `var` itself included unless it must stay.
+  uint32_t Victim(uint32_t var, const std::vector<uint32_t>& live, int32_t position) const {
+    uint32_t victim = UINT32_MAX;
+    int64_t latest = -1;
+    const auto consider = [&](uint32_t candidate) {
+      const std::vector<int32_t>& accesses = lives_.at(candidate).accesses;
+      const auto use = std::upper_bound(accesses.begin(), accesses.end(), position);
+      const int64_t at = use == accesses.end() ? kNever : *use;
+      // What this instruction itself accesses goes only when nothing else is left.
+      const bool now = std::binary_search(accesses.begin(), accesses.end(), position);
+      const int64_t rank = now ? 0 : at;
+      if (rank > latest) {
+        latest = rank;
+        victim = candidate;
+      }
+    };
+    for (uint32_t candidate : live) consider(candidate);
+    if (!lives_.at(var).pinned) consider(var);
+    return victim;
+  }
+
+  uint32_t AddVariable(Variable v, bool pinned) {
+    program_.variables.push_back(std::move(v));
+    pinned_.resize(program_.variables.size(), false);
+    pinned_.back() = pinned;
+    return static_cast<uint32_t>(program_.variables.size() - 1);
+  }
+
+  // A transfer of just the operand's elements between a tile and its copy in HBM; equal layouts.
+  SerialInstruction Move(const Operand& o, uint32_t dst, uint32_t src, int64_t dst_pitch, int64_t dst_low,
+                         int64_t src_pitch, int64_t src_low, uint32_t debug) {
+    const int bytes = isa::DTypeBytes(o.dtype);
+    isa::DmaDescriptor dma;
+    dma.dst_var = dst;
+    dma.src_var = src;
+    dma.element_bytes = static_cast<uint8_t>(bytes);
+    dma.dst_offset = static_cast<uint64_t>(o.partition * dst_pitch + o.offset - dst_low);
+    dma.src_offset = static_cast<uint64_t>(o.partition * src_pitch + o.offset - src_low);
+    dma.size[0] = o.num_partitions;
+    dma.dst_stride[0] = dst_pitch;
+    dma.src_stride[0] = src_pitch;
+    for (int d = 0; d < isa::kFreeDims; ++d) {
+      if (o.stride[d] == 0 || o.size[d] == 1) continue;
+      dma.size[d + 1] = o.size[d];
+      dma.dst_stride[d + 1] = dma.src_stride[d + 1] = int64_t{o.stride[d]} * bytes;
+    }
+    SerialInstruction move;
+    move.instruction.opcode = Opcode::kDma;
+    move.instruction.dma = static_cast<uint32_t>(program_.dmas.size());
+    move.instruction.debug = debug;
+    program_.dmas.push_back(dma);
+    return move;
+  }
+
+  void RewriteSpilled() {
+    absl::flat_hash_map<uint32_t, uint32_t> homes;
+    for (const auto& [var, life] : lives_) {
+      if (!life.spilled) continue;
+      Variable home;
+      home.name = absl::StrCat("spill.", program_.variables[var].name);
+      home.kind = VariableKind::kTmpBuf;
+      home.dtype = program_.variables[var].dtype;
+      home.bytes = program_.variables[var].bytes;
+      homes[var] = AddVariable(std::move(home), false);
+    }
+    std::vector<SerialInstruction> result;
+    result.reserve(segment_.instructions.size() + 4 * homes.size());
+    for (SerialInstruction& item : segment_.instructions) {
+      if (item.instruction.opcode == Opcode::kDma) {
+        isa::DmaDescriptor& dma = program_.dmas[item.instruction.dma];
+        for (uint32_t* var : {&dma.dst_var, &dma.src_var, &dma.index_var}) {
+          const auto home = homes.find(*var);
+          if (home != homes.end()) *var = home->second;
+        }
+        result.push_back(item);
+        continue;
+      }
+      RewriteInstruction(homes, item, &result);
+    }
+    segment_.instructions = std::move(result);
+  }
+
+  void RewriteInstruction(const absl::flat_hash_map<uint32_t, uint32_t>& homes, SerialInstruction item,
+                          std::vector<SerialInstruction>* result) {
+    // The bytes of each spilled tile that this instruction touches.
+    struct Part {
+      uint32_t home;
+      int64_t low = INT64_MAX, high = 0;
+      int partitions = 0;
+      uint32_t mini = UINT32_MAX;
+    };
+    std::map<uint32_t, Part> parts;
+    ForEachOperand(&item.instruction, [&](Operand* o) {
+      const auto home = homes.find(o->var);
+      if (home == homes.end()) return;
+      Part& part = parts[o->var];
+      part.home = home->second;
+      const isa::ByteRange range = isa::FreeByteRange(*o);
+      part.low = std::min(part.low, range.low / 8 * 8);
+      part.high = std::max(part.high, range.high);
+      part.partitions = std::max<int>(part.partitions, o->partition + o->num_partitions);
+    });
+    if (parts.empty()) {
+      result->push_back(item);
+      return;
+    }
+    for (auto& [var, part] : parts) {
+      Variable v = program_.variables[var];
+      v.name = absl::StrCat("reload.", v.name);
+      v.partitions = part.partitions;
+      v.partition_bytes = part.high - part.low;
+      v.bytes = v.partitions * v.partition_bytes;
+      v.shape.clear();
+      part.mini = AddVariable(std::move(v), true);
+    }
+    const uint32_t debug = item.instruction.debug;
+    std::vector<SerialInstruction> after;
+    for (const isa::OperandAccess& access : isa::AccessesOf(item.instruction)) {
+      const Operand& o = *access.operand;
+      const auto found = o.present() ? parts.find(o.var) : parts.end();
+      if (found == parts.end()) continue;
+      const Part& part = found->second;
+      const int64_t mini_pitch = part.high - part.low;
+      const int64_t pitch = program_.variables[o.var].partition_bytes;
+      if (access.reads) {
+        result->push_back(Move(o, part.mini, part.home, mini_pitch, part.low, pitch, 0, debug));
+      }
+      if (access.writes) {
+        after.push_back(Move(o, part.home, part.mini, pitch, 0, mini_pitch, part.low, debug));
+      }
+    }
+    ForEachOperand(&item.instruction, [&](Operand* o) {
+      const auto found = parts.find(o->var);
+      if (found == parts.end()) return;
+      o->var = found->second.mini;
+      o->offset -= static_cast<uint32_t>(found->second.low);
+    });
+    result->push_back(item);
+    result->insert(result->end(), after.begin(), after.end());
+  }
+
+  Program& program_;
+  SerialSegment& segment_;
+  const int64_t sbuf_bytes_;
+  std::vector<bool>& pinned_;
+  absl::flat_hash_map<uint32_t, Lifetime> lives_;
+  std::vector<uint32_t> order_;  // by first access
+  bool any_spilled_ = false;
+};
+
+}  // namespace
+
+void RemoveDeadWork(SerialProgram* serial) {
+  Program& program = serial->program;
+  std::vector<int64_t> readers(program.variables.size(), 0);
+  for (const SerialSegment& segment : serial->segments) {
+    if (segment.terminator.kind == isa::TerminatorKind::kBranch) ++readers[segment.terminator.var];
+    for (const SerialInstruction& item : segment.instructions) {
+      ForEachVariable(program, item.instruction, [&](uint32_t var, bool reads, bool) {
+        if (reads) ++readers[var];
+      });
+    }
+  }
+  for (auto segment = serial->segments.rbegin(); segment != serial->segments.rend(); ++segment) {
+    std::vector<SerialInstruction>& list = segment->instructions;
+    std::vector<bool> keep(list.size(), true);
+    for (size_t i = list.size(); i-- > 0;) {
+      bool needed = list[i].instruction.opcode == Opcode::kNop;
+      ForEachVariable(program, list[i].instruction, [&](uint32_t var, bool, bool writes) {
+        const VariableKind kind = program.variables[var].kind;
+        if (writes && (kind == VariableKind::kOutput || readers[var] > 0)) needed = true;
+      });
+      if (needed) continue;
+      keep[i] = false;
+      ForEachVariable(program, list[i].instruction, [&](uint32_t var, bool reads, bool) {
+        if (reads) --readers[var];
+      });
+    }
+    size_t kept = 0;
+    for (size_t i = 0; i < list.size(); ++i) {
+      if (keep[i]) list[kept++] = list[i];
+    }
+    list.resize(kept);
+  }
+}
+
+absl::Status AllocateTiles(SerialProgram* serial, int64_t sbuf_partition_bytes) {
+  std::vector<bool> pinned(serial->program.variables.size(), false);
+  for (SerialSegment& segment : serial->segments) {
+    absl::Status status =
+        SegmentAllocator(serial, &segment, std::min(sbuf_partition_bytes, isa::kSbufPartitionBytes), &pinned)
+            .Run();
+    if (!status.ok()) return status;
+  }
+  return absl::OkStatus();
+}
+
+void AllocateScratch(SerialProgram* serial) {
+  Program& program = serial->program;
+  struct Range {
+    int64_t first = kNever;
+    int64_t last = -1;
+  };
+  std::vector<Range> ranges(program.variables.size());
+  std::vector<std::pair<int64_t, int64_t>> extents;  // of each segment, in positions
+  int64_t position = 0;
+  const auto touch = [&](uint32_t var) {
+    ranges[var].first = std::min(ranges[var].first, position);
+    ranges[var].last = std::max(ranges[var].last, position);
+  };
+  for (const SerialSegment& segment : serial->segments) {
+    const int64_t start = position++;
+    for (const SerialInstruction& item : segment.instructions) {
+      ForEachVariable(program, item.instruction, [&](uint32_t var, bool, bool) { touch(var); });
+      ++position;
+    }
+    if (segment.terminator.kind == isa::TerminatorKind::kBranch) touch(segment.terminator.var);
+    extents.push_back({start, position++});
+  }
+  // What crosses the border of a loop lives through all of its iterations. Inner loops come first.
+  for (const auto& [first, last] : serial->loops) {
+    const int64_t start = extents[first].first;
+    const int64_t end = extents[last].second;
+    for (Range& r : ranges) {
+      if (r.last < start || r.first > end) continue;
+      if (r.first < start) r.last = std::max(r.last, end);
+      if (r.last > end) r.first = std::min(r.first, start);
+    }
+  }
+  std::vector<uint32_t> order;
+  for (uint32_t v = 0; v < program.variables.size(); ++v) {
+    if (program.variables[v].kind == VariableKind::kTmpBuf && ranges[v].last >= 0) order.push_back(v);
+  }
+  std::sort(order.begin(), order.end(),
+            [&](uint32_t a, uint32_t b) { return std::tie(ranges[a].first, a) < std::tie(ranges[b].first, b); });
+  std::map<int64_t, int64_t> free_blocks = {{0, kNever}};  // start -> end
+  std::multimap<int64_t, uint32_t> ends;
+  int64_t top = 0;
+  for (uint32_t var : order) {
+    while (!ends.empty() && ends.begin()->first < ranges[var].first) {
+      const Variable& v = program.variables[ends.begin()->second];
+      int64_t start = v.hbm_offset;
+      int64_t end = start + (v.bytes + kAlignment - 1) / kAlignment * kAlignment;
+      ends.erase(ends.begin());
+      auto after = free_blocks.lower_bound(start);
+      if (after != free_blocks.end() && after->first == end) {
+        end = after->second;
+        after = free_blocks.erase(after);
+      }
+      if (after != free_blocks.begin() && std::prev(after)->second == start) {
+        std::prev(after)->second = end;
+      } else if (start < end) {
+        free_blocks[start] = end;
+      }
+    }
+    Variable& v = program.variables[var];
+    const int64_t bytes = (v.bytes + kAlignment - 1) / kAlignment * kAlignment;
+    if (bytes == 0) continue;
+    // The smallest block that fits.
+    auto best = free_blocks.end();
+    for (auto it = free_blocks.begin(); it != free_blocks.end(); ++it) {
+      const int64_t size = it->second - it->first;
+      if (size >= bytes && (best == free_blocks.end() || size < best->second - best->first)) best = it;
+    }
+    v.hbm_offset = best->first;
+    const int64_t rest = best->first + bytes, end = best->second;
+    free_blocks.erase(best);
+    if (rest < end) free_blocks[rest] = end;
+    top = std::max(top, rest);
+    ends.emplace(ranges[var].last, var);
+  }
+  program.scratch_bytes = top;
+}
+
+void CompactVariables(SerialProgram* serial) {
+  Program& program = serial->program;
+  std::vector<bool> used(program.variables.size(), false);
+  for (const SerialSegment& segment : serial->segments) {
+    if (segment.terminator.kind == isa::TerminatorKind::kBranch) used[segment.terminator.var] = true;
+    for (const SerialInstruction& item : segment.instructions) {
+      ForEachVariable(program, item.instruction, [&](uint32_t var, bool, bool) { used[var] = true; });
+    }
+  }
+  std::vector<uint32_t> renumbered(program.variables.size(), UINT32_MAX);
+  std::vector<Variable> kept;
+  std::map<std::tuple<VariableKind, isa::DType, int64_t, int64_t, int64_t>, uint32_t> tiles;
+  for (size_t i = 0; i < program.variables.size(); ++i) {
+    Variable& v = program.variables[i];
+    if (!used[i] && v.kind != VariableKind::kInput && v.kind != VariableKind::kOutput) continue;
+    if (!isa::IsHbm(v.kind)) {
+      const auto [it, added] = tiles.try_emplace({v.kind, v.dtype, v.partitions, v.address, v.partition_bytes},
+                                                 static_cast<uint32_t>(kept.size()));
+      renumbered[i] = it->second;
+      if (!added) continue;
+    }
+    renumbered[i] = static_cast<uint32_t>(kept.size());
+    kept.push_back(std::move(v));
+  }
+  for (Variable& v : kept) {
+    if (v.alias >= 0) v.alias = static_cast<int32_t>(renumbered[v.alias]);
+  }
+  program.variables = std::move(kept);
+  // Descriptors of removed transfers go, too.
+  std::vector<isa::DmaDescriptor> dmas;
+  for (SerialSegment& segment : serial->segments) {
+    if (segment.terminator.kind == isa::TerminatorKind::kBranch) {
+      segment.terminator.var = renumbered[segment.terminator.var];
+    }
+    for (SerialInstruction& item : segment.instructions) {
+      if (item.instruction.opcode == Opcode::kDma) {
+        isa::DmaDescriptor dma = program.dmas[item.instruction.dma];
+        dma.src_var = renumbered[dma.src_var];
+        dma.dst_var = renumbered[dma.dst_var];
+        if (dma.index_side != isa::IndexSide::kNone) dma.index_var = renumbered[dma.index_var];
+        item.instruction.dma = static_cast<uint32_t>(dmas.size());
+        dmas.push_back(dma);
+        continue;
+      }
+      ForEachOperand(&item.instruction, [&](Operand* o) { o->var = renumbered[o->var]; });
+    }
+  }
+  program.dmas = std::move(dmas);
+}
+
+}  // namespace glia::compiler

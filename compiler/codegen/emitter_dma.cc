@@ -1,0 +1,218 @@
+// Transfers of the emitter.
+#include <algorithm>
+#include <limits>
+
+#include "absl/strings/str_cat.h"
+#include "compiler/codegen/emitter.h"
+#include "compiler/codegen/tiling.h"
+#include "serialization/isa/table.h"
+
+namespace glia::compiler {
+namespace {
+
+// Bytes a partition of tiles kept for a later kernel.
+constexpr int64_t kCacheBytes = 48 * 1024;
+constexpr int64_t kMaxDmaSize = std::numeric_limits<uint32_t>::max();
+
+bool SameNd(const Nd& a, const Nd& b) {
+  return a.var == b.var && a.dtype == b.dtype && a.offset == b.offset && a.dims == b.dims &&
+         a.strides == b.strides;
+}
+
+// Merges dims among the partition dims and among the others.
+Nd Canonical(const Nd& view, int* partition_dims) {
+  const auto merge = [&view](int64_t first, int64_t last, Nd* to) {
+    Dims dims(view.dims.begin() + first, view.dims.begin() + last);
+    Dims strides(view.strides.begin() + first, view.strides.begin() + last);
+    Collapse(&dims, {&strides});
+    to->dims.insert(to->dims.end(), dims.begin(), dims.end());
+    to->strides.insert(to->strides.end(), strides.begin(), strides.end());
+    return static_cast<int>(dims.size());
+  };
+  Nd result = view;
+  result.dims.clear();
+  result.strides.clear();
+  const int merged = merge(0, *partition_dims, &result);
+  merge(*partition_dims, view.rank(), &result);
+  *partition_dims = merged;
+  return result;
+}
+
+}  // namespace
+
+Nd Emitter::At(const Tile& tile, Dims dims, int first_partition, int64_t start) const {
+  const int64_t partition_bytes = tile.free * isa::DTypeBytes(tile.dtype);
+  Nd nd = DenseNd(tile.var, tile.dtype, std::move(dims),
+                  first_partition * partition_bytes + start * isa::DTypeBytes(tile.dtype));
+  if (!nd.dims.empty()) nd.strides[0] = partition_bytes;
+  return nd;
+}
+
+Nd Emitter::At(const Operand& operand) const {
+  const isa::Variable& variable = serial_.program.variables[operand.var];
+  Nd nd;
+  nd.var = operand.var;
+  nd.dtype = operand.dtype;
+  nd.offset = operand.partition * variable.partition_bytes + operand.offset;
+  nd.dims = {operand.num_partitions};
+  nd.strides = {variable.partition_bytes};
+  int first = 0;
+  while (first < isa::kFreeDims - 1 && operand.size[first] == 1) ++first;
+  for (int d = first; d < isa::kFreeDims; ++d) {
+    nd.dims.push_back(operand.size[d]);
+    nd.strides.push_back(int64_t{operand.stride[d]} * isa::DTypeBytes(operand.dtype));
+  }
+  return nd;
+}
+
+void Emitter::Dma(const Nd& dst, const Nd& src, isa::DmaOp op) {
+  Transfer(dst, src, op, nullptr, isa::IndexSide::kNone);
+}
+
+void Emitter::Gather(const Nd& dst, const Nd& src, const Index& index) {
+  Transfer(dst, src, isa::DmaOp::kCopy, &index, isa::IndexSide::kSource);
+}
+
+void Emitter::Scatter(const Nd& dst, const Nd& src, const Index& index, isa::DmaOp op) {
+  Transfer(dst, src, op, &index, isa::IndexSide::kDestination);
+}
+
+void Emitter::Transfer(const Nd& dst, const Nd& src, isa::DmaOp op, const Index* index,
+                       isa::IndexSide side) {
+  if (!ok()) return;
+  if (dst.dims != src.dims || dst.element_bytes() != src.element_bytes()) {
+    Fail(absl::InternalError(
+        absl::StrCat("transfer between unlike arrays: ", dst.ToString(), " from ", src.ToString())));
+    return;
+  }
+  if (dst.elements() == 0) return;
+  // The indexed dim stays apart from the others.
+  const size_t first = index == nullptr ? 0 : 1;
+  Dims dims(dst.dims.begin() + first, dst.dims.end());
+  Dims to(dst.strides.begin() + first, dst.strides.end());
+  Dims from(src.strides.begin() + first, src.strides.end());
+  Collapse(&dims, {&to, &from});
+  if (index != nullptr) {
+    dims.insert(dims.begin(), dst.dims[0]);
+    to.insert(to.begin(), dst.strides[0]);
+    from.insert(from.begin(), src.strides[0]);
+    if (dims.size() > static_cast<size_t>(isa::kDmaDims)) {
+      Fail(absl::InternalError(absl::StrCat("indirect transfer of ", dims.size(), " dims; at most ",
+                                            isa::kDmaDims)));
+      return;
+    }
+  }
+  // Too many dims, or a size beyond 32 bits: one transfer for each index of the outer dims.
+  const auto split = [&](size_t dim, int64_t count, int64_t step) {
+    for (int64_t i = 0; i < count; i += step) {
+      Nd d = dst, s = src;
+      d.dims = s.dims = dims;
+      d.strides = to;
+      s.strides = from;
+      const int64_t size = std::min(step, count - i);
+      Dma(SliceDim(d, dim, i, size), SliceDim(s, dim, i, size), op);
+    }
+  };
+  if (dims.size() > static_cast<size_t>(isa::kDmaDims)) {
+    const size_t smallest = std::min_element(dims.begin(), dims.end() - 1) - dims.begin();
+    split(smallest, dims[smallest], 1);
+    return;
+  }
+  for (size_t d = 0; d < dims.size(); ++d) {
+    if (dims[d] > kMaxDmaSize) {
+      split(d, dims[d], kMaxDmaSize / 2);
+      return;
+    }
+  }
+  isa::DmaDescriptor dma;
+  dma.dst_var = dst.var;
+  dma.src_var = src.var;
+  dma.dst_offset = static_cast<uint64_t>(dst.offset);
+  dma.src_offset = static_cast<uint64_t>(src.offset);
+  dma.element_bytes = static_cast<uint8_t>(dst.element_bytes());
+  dma.op = op;
+  dma.dtype = op == isa::DmaOp::kCopy ? DType::kU8 : dst.dtype;
+  const size_t unused = isa::kDmaDims - dims.size();
+  // The index belongs to dimension 0; unused sizes are 1.
+  for (size_t d = 0; d < dims.size(); ++d) {
+    const size_t at = index != nullptr ? (d == 0 ? 0 : d + unused) : d + unused;
+    dma.size[at] = static_cast<uint32_t>(dims[d]);
+    dma.dst_stride[at] = dims[d] == 1 && index == nullptr ? 0 : to[d];
+    dma.src_stride[at] = dims[d] == 1 && index == nullptr ? 0 : from[d];
+  }
+  if (index != nullptr) {
+    dma.index_side = side;
+    dma.index_var = index->var;
+    dma.index_offset = static_cast<uint64_t>(index->offset);
+    dma.index_stride = index->stride;
+    dma.index_bound = index->bound;
+  }
+  AppendDma(dma);
+}
+
+void Emitter::AppendDma(const isa::DmaDescriptor& dma) {
+  ForgetVar(dma.dst_var);
+  isa::Instruction instruction;
+  instruction.opcode = isa::Opcode::kDma;
+  instruction.dma = static_cast<uint32_t>(serial_.program.dmas.size());
+  serial_.program.dmas.push_back(dma);
+  Append(instruction, Engine::kSp);
+}
+
+// What is written is no longer what the cache says it is: a variable in HBM, or a tile.
+void Emitter::ForgetVar(uint32_t var) {
+  const auto entries = cache_.find(var);
+  if (entries != cache_.end()) {
+    for (const CacheEntry& entry : entries->second) cached_tile_.erase(entry.tile.var);
+    cache_.erase(entries);
+  }
+  const auto tile = cached_tile_.find(var);
+  if (tile == cached_tile_.end()) return;
+  auto& list = cache_[tile->second];
+  cached_tile_.erase(tile);
+  list.erase(std::remove_if(list.begin(), list.end(),
+                            [var](const CacheEntry& e) { return e.tile.var == var; }),
+             list.end());
+}
+
+void Emitter::Remember(CacheEntry entry) {
+  const uint32_t tile = entry.tile.var;
+  if (cached_tile_.contains(tile)) return;
+  cached_tile_[tile] = entry.view.var;
+  cached_order_.push_back(tile);
+  cached_bytes_ += TileBytes(tile);
+  const uint32_t home = entry.view.var;
+  cache_[home].push_back(std::move(entry));
+  while (cached_bytes_ > kCacheBytes) {
+    const uint32_t oldest = cached_order_.front();
+    cached_order_.pop_front();
+    cached_bytes_ -= TileBytes(oldest);
+    ForgetVar(oldest);
+  }
+}
+
+Tile Emitter::LoadShared(const Nd& view, int partition_dims) {
+  const Nd key = Canonical(view, &partition_dims);
+  for (const CacheEntry& entry : cache_[key.var]) {
+    if (entry.partition_dims == partition_dims && SameNd(entry.view, key)) return entry.tile;
+  }
+  const absl::Span<const int64_t> dims = key.dims;
+  const int64_t partitions = Product(dims.subspan(0, partition_dims));
+  const int64_t free = Product(dims.subspan(partition_dims));
+  const Tile tile = NewTile(view.dtype, static_cast<int>(partitions), free, "load");
+  Dma(TileNd(tile, key.dims, partition_dims), key);
+  Remember({key, partition_dims, tile});
+  return tile;
+}
+
+void Emitter::Store(const Nd& part, int partition_dims, const Tile& tile) {
+  const Nd key = Canonical(part, &partition_dims);
+  // The transfer would forget the parts stored before.
+  auto others = std::move(cache_[key.var]);
+  cache_.erase(key.var);
+  Dma(key, TileNd(tile, key.dims, partition_dims));
+  cache_[key.var] = std::move(others);
+  Remember({key, partition_dims, tile});
+}
+
+}  // namespace glia::compiler

@@ -1,0 +1,351 @@
+#include "compiler/codegen/sync.h"
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <map>
+#include <utility>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/container/inlined_vector.h"
+#include "absl/strings/str_cat.h"
+#include "serialization/isa/table.h"
+
+namespace glia::compiler {
+namespace {
+
+using isa::Engine;
+using isa::Instruction;
+using isa::Opcode;
+using isa::Program;
+using isa::Variable;
+using isa::VariableKind;
+
+// Queues of each engine that starts transfers, in order within each of them.
+struct Issuer {
+  Engine engine;
+  int queues;
+};
+constexpr Issuer kIssuers[] = {
+    {Engine::kSp, 7}, {Engine::kAct, 3}, {Engine::kPool, 3}, {Engine::kDve, 3}};
+constexpr int kAgents = isa::kEngines + isa::kDmaQueues;  // engines, then queues
+
+// The n-th instruction (from 1) of an engine or transfer of a queue within the segment.
+struct Event {
+  uint16_t agent = 0;
+  uint32_t sequence = 0;
+};
+using Clock = std::array<uint32_t, kAgents>;  // sequence of each agent known to be complete
+
+// Who touched a range of bytes last.
+struct Interval {
+  int64_t end = 0;
+  Event writer;  // sequence 0: none
+  absl::InlinedVector<Event, 3> readers;  // since then, the last of each agent
+};
+
+class Memory {
+ public:
+  void Read(int64_t low, int64_t high, Event event, std::vector<Event>* depends) {
+    Visit(low, high, [&](Interval* interval) {
+      if (interval->writer.sequence != 0) depends->push_back(interval->writer);
+      for (Event& reader : interval->readers) {
+        if (reader.agent == event.agent) {
+          reader = event;
+          return;
+        }
+      }
+      interval->readers.push_back(event);
+    });
+  }
+  void Write(int64_t low, int64_t high, Event event, std::vector<Event>* depends) {
+    Visit(low, high, [&](Interval* interval) {
+      if (interval->writer.sequence != 0) depends->push_back(interval->writer);
+      depends->insert(depends->end(), interval->readers.begin(), interval->readers.end());
+    });
+    map_.erase(map_.lower_bound(low), map_.lower_bound(high));
+    map_[low] = Interval{high, event, {}};
+  }
+
+ private:
+  template <typename F>
+  void Visit(int64_t low, int64_t high, const F& f) {
+    Cut(low);
+    Cut(high);
+    auto it = map_.lower_bound(low);
+    for (int64_t at = low; at < high;) {
+      if (it == map_.end() || it->first > at) {
+        const int64_t end = it == map_.end() ? high : std::min(high, it->first);
+        it = map_.emplace_hint(it, at, Interval{end, {}, {}});
+      }
+      f(&it->second);
+      at = it->second.end;
+      ++it;
+    }
+  }
+  void Cut(int64_t at) {
+    auto it = map_.lower_bound(at);
+    if (it == map_.begin()) return;
+    --it;
+    if (it->second.end <= at || it->first == at) return;
+    Interval rest = it->second;
+    it->second.end = at;
+    map_[at] = std::move(rest);
+  }
+
+  std::map<int64_t, Interval> map_;
+};
+
+struct Range {
+  int64_t space;  // 0 SBUF, 1 PSUM, 2 scratch, 3 + variable
+  int64_t low;
+  int64_t high;
+};
+
+Range RangeOf(const Program& program, uint32_t var, int64_t low, int64_t high) {
+  const Variable& v = program.variables[var];
+  switch (v.kind) {
+    case VariableKind::kStateBuffer: return {0, v.address + low, v.address + high};
+    case VariableKind::kPsum: return {1, v.address + low, v.address + high};
+    case VariableKind::kTmpBuf: return {2, v.hbm_offset + low, v.hbm_offset + high};
+    default: return {3 + (v.alias >= 0 ? v.alias : static_cast<int64_t>(var)), low, high};
+  }
+}
+
+// Bytes of one side of a transfer: in HBM from the first to the last; on chip those within a partition.
+Range SideRange(const Program& program, const isa::DmaDescriptor& dma, uint32_t var, uint64_t offset,
+                const int64_t* strides, bool indexed) {
+  const Variable& v = program.variables[var];
+  const int64_t pitch = isa::IsHbm(v.kind) ? 0 : v.partition_bytes;
+  int64_t low = static_cast<int64_t>(offset), high = low + dma.element_bytes;
+  if (pitch != 0) {
+    low %= pitch;
+    high = low + dma.element_bytes;
+  }
+  for (int d = 0; d < isa::kDmaDims; ++d) {
+    const bool by_index = indexed && d == 0;
+    const int64_t stride = by_index ? dma.index_stride : strides[d];
+    const int64_t last = (by_index ? dma.index_bound : int64_t{dma.size[d]}) - 1;
+    if (pitch != 0 && stride % pitch == 0) continue;
+    (stride < 0 ? low : high) += last * stride;
+  }
+  if (pitch != 0 && (low < 0 || high > pitch)) {
+    low = 0;
+    high = pitch;
+  }
+  return RangeOf(program, var, low, high);
+}
+
+struct Accesses {
+  absl::InlinedVector<Range, 4> reads;
+  absl::InlinedVector<Range, 4> writes;
+};
+
+Accesses AccessesOf(const Program& program, const Instruction& instruction) {
+  Accesses result;
+  if (instruction.opcode == Opcode::kDma) {
+    const isa::DmaDescriptor& dma = program.dmas[instruction.dma];
+    result.reads.push_back(SideRange(program, dma, dma.src_var, dma.src_offset, dma.src_stride,
+                                     dma.index_side == isa::IndexSide::kSource));
+    if (dma.index_side != isa::IndexSide::kNone) {
+      isa::DmaDescriptor index;
+      index.element_bytes = 4;
+      index.size[0] = dma.size[0];
+      const int64_t strides[isa::kDmaDims] = {4, 0, 0, 0, 0};
+      result.reads.push_back(SideRange(program, index, dma.index_var, dma.index_offset, strides, false));
+    }
+    result.writes.push_back(SideRange(program, dma, dma.dst_var, dma.dst_offset, dma.dst_stride,
+                                      dma.index_side == isa::IndexSide::kDestination));
+    return result;
+  }
+  for (const isa::OperandAccess& access : isa::AccessesOf(instruction)) {
+    if (!access.operand->present()) continue;
+    const isa::ByteRange bytes = isa::FreeByteRange(*access.operand);
+    (access.writes ? result.writes : result.reads)
+        .push_back(RangeOf(program, access.operand->var, bytes.low, bytes.high));
+  }
+  return result;
+}
+
+class SegmentSync {
+ public:
+  SegmentSync(Program* program, const std::vector<std::vector<uint16_t>>& queues)
+      : program_(*program), queues_(queues) {}
+
+  isa::Segment Run(const SerialSegment& serial) {
+    for (const SerialInstruction& item : serial.instructions) Add(item);
+    isa::Segment segment;
+    segment.terminator = serial.terminator;
+    Emit(&segment);
+    return segment;
+  }
+
+ private:
+  struct Item {
+    Instruction instruction;
+    Engine engine;
+    Event event;  // what completes it
+    absl::InlinedVector<Event, 2> waits;
+  };
+
+  // Which engine starts a transfer: stores follow what computed them, loads of what other kernels left in
+  // HBM go by POOL so that they do not hold up those of inputs and constants on SP.
+  Engine IssuerOf(const isa::DmaDescriptor& dma) const {
+    const Variable& src = program_.variables[dma.src_var];
+    if (!isa::IsHbm(src.kind)) {
+      const auto writer = last_writer_.find(dma.src_var);
+      if (writer != last_writer_.end() && writer->second != Engine::kPe) return writer->second;
+      return Engine::kSp;
+    }
+    return src.kind == VariableKind::kTmpBuf ? Engine::kPool : Engine::kSp;
+  }
+
+  void Add(const SerialInstruction& serial) {
+    Item item;
+    item.instruction = serial.instruction;
+    item.engine = serial.engine;
+    const bool is_dma = serial.instruction.opcode == Opcode::kDma;
+    if (is_dma) {
+      isa::DmaDescriptor& dma = program_.dmas[serial.instruction.dma];
+      item.engine = IssuerOf(dma);
+      const std::vector<uint16_t>& queues = queues_[static_cast<size_t>(item.engine)];
+      dma.queue = queues[turn_[static_cast<size_t>(item.engine)]++ % queues.size()];
+      item.event.agent = static_cast<uint16_t>(isa::kEngines + dma.queue);
+      if (!isa::IsHbm(program_.variables[dma.dst_var].kind)) last_writer_.erase(dma.dst_var);
+    } else {
+      item.event.agent = static_cast<uint16_t>(item.engine);
+      if (item.instruction.dst.present()) last_writer_[item.instruction.dst.var] = item.engine;
+    }
+    item.event.sequence = ++counts_[item.event.agent];
+
+    std::vector<Event> depends;
+    const Accesses accesses = AccessesOf(program_, item.instruction);
+    for (const Range& r : accesses.reads) memories_[r.space].Read(r.low, r.high, item.event, &depends);
+    for (const Range& r : accesses.writes) memories_[r.space].Write(r.low, r.high, item.event, &depends);
+
+    Clock& known = clocks_[static_cast<size_t>(item.engine)];
+    Reduce(item, known, &depends);
+    for (const Event& d : depends) {
+      item.waits.push_back(d);
+      Join(&known, d);
+      waited_[d.agent].push_back(d.sequence);
+    }
+    // A transfer starts after its trigger, and with it after all that its engine has done before, and
+    // after the transfers before it in the queue.
+    Clock& after = history_[item.event.agent].emplace_back(known);
+    if (is_dma) {
+      if (history_[item.event.agent].size() > 1) {
+        const Clock& before = history_[item.event.agent][history_[item.event.agent].size() - 2];
+        for (int a = 0; a < kAgents; ++a) after[a] = std::max(after[a], before[a]);
+      }
+      after[static_cast<size_t>(item.engine)] =
+          std::max(after[static_cast<size_t>(item.engine)], counts_[static_cast<size_t>(item.engine)]);
+    }
+    after[item.event.agent] = item.event.sequence;
+    if (!is_dma) known[item.event.agent] = item.event.sequence;
+    items_.push_back(std::move(item));
+  }
+
+  const Clock& ClockOf(const Event& e) const { return history_[e.agent][e.sequence - 1]; }
+
+  void Join(Clock* clock, const Event& event) const {
+    const Clock& other = ClockOf(event);
+    for (int a = 0; a < kAgents; ++a) (*clock)[a] = std::max((*clock)[a], other[a]);
+  }
+
+  // Leaves of `depends` the events that the engine does not know of, nor learns of by waiting for another.
+  void Reduce(const Item& item, const Clock& known, std::vector<Event>* depends) const {
+    std::array<uint32_t, kAgents> latest = {};
+    for (const Event& d : *depends) {
+      if (d.agent == item.event.agent) continue;                        // in order
+      if (d.agent == static_cast<uint16_t>(item.engine)) continue;      // a transfer after its own engine
+      if (known[d.agent] >= d.sequence) continue;
+      latest[d.agent] = std::max(latest[d.agent], d.sequence);
+    }
+    depends->clear();
+    for (uint16_t a = 0; a < kAgents; ++a) {
+      if (latest[a] != 0) depends->push_back({a, latest[a]});
+    }
+    for (size_t i = 0; i < depends->size();) {
+      bool implied = false;
+      for (size_t j = 0; j < depends->size() && !implied; ++j) {
+        implied = i != j && ClockOf((*depends)[j])[(*depends)[i].agent] >= (*depends)[i].sequence;
+      }
+      if (implied) {
+        depends->erase(depends->begin() + static_cast<ptrdiff_t>(i));
+      } else {
+        ++i;
+      }
+    }
+  }
+
+  void Emit(isa::Segment* segment) {
+    for (auto& list : waited_) {
+      std::sort(list.begin(), list.end());
+      list.erase(std::unique(list.begin(), list.end()), list.end());
+    }
+    const auto value = [this](const Event& e) {
+      const auto& list = waited_[e.agent];
+      return static_cast<uint32_t>(std::lower_bound(list.begin(), list.end(), e.sequence) - list.begin() + 1);
+    };
+    for (Item& item : items_) {
+      std::vector<Instruction>& stream = segment->streams[static_cast<size_t>(item.engine)];
+      for (size_t w = 0; w < item.waits.size(); ++w) {
+        Instruction nop;
+        nop.debug = item.instruction.debug;
+        Instruction& waiter = w + 1 == item.waits.size() ? item.instruction : nop;
+        waiter.wait_semaphore = item.waits[w].agent;
+        waiter.wait_value = value(item.waits[w]);
+        if (&waiter == &nop) stream.push_back(nop);
+      }
+      const auto& list = waited_[item.event.agent];
+      if (std::binary_search(list.begin(), list.end(), item.event.sequence)) {
+        item.instruction.inc_semaphore = item.event.agent;
+        item.instruction.inc_value = 1;
+      }
+      stream.push_back(item.instruction);
+    }
+  }
+
+  Program& program_;
+  const std::vector<std::vector<uint16_t>>& queues_;  // by engine
+  std::array<size_t, isa::kEngines> turn_ = {};
+  std::array<uint32_t, kAgents> counts_ = {};
+  std::array<Clock, isa::kEngines> clocks_ = {};
+  std::array<std::vector<Clock>, kAgents> history_;   // knowledge at the completion of each event
+  std::array<std::vector<uint32_t>, kAgents> waited_;  // sequences that others wait for
+  absl::flat_hash_map<int64_t, Memory> memories_;
+  absl::flat_hash_map<uint32_t, Engine> last_writer_;
+  std::vector<Item> items_;
+};
+
+}  // namespace
+
+absl::StatusOr<Program> Synchronize(SerialProgram serial) {
+  Program program = std::move(serial.program);
+  std::vector<std::vector<uint16_t>> queues(isa::kEngines);
+  for (const Issuer& issuer : kIssuers) {
+    for (int i = 0; i < issuer.queues; ++i) {
+      const auto number = static_cast<uint16_t>(program.queues.size());
+      isa::DmaQueue queue;
+      queue.name = absl::StrCat("q", isa::EngineName(issuer.engine), i);
+      queue.issuer = issuer.engine;
+      queue.semaphore = static_cast<uint16_t>(isa::kEngines + number);
+      program.queues.push_back(std::move(queue));
+      queues[static_cast<size_t>(issuer.engine)].push_back(number);
+    }
+  }
+  program.segments.resize(serial.next_segment);
+  std::vector<bool> written(serial.next_segment, false);
+  for (const SerialSegment& segment : serial.segments) {
+    program.segments[segment.number] = SegmentSync(&program, queues).Run(segment);
+    written[segment.number] = true;
+  }
+  for (size_t i = 0; i < written.size(); ++i) {
+    if (!written[i]) return absl::InternalError(absl::StrCat("segment ", i, " was never started"));
+  }
+  return program;
+}
+
+}  // namespace glia::compiler

@@ -1,0 +1,41 @@
+// Cuts an iteration space into tiles of [partitions, free].
+#ifndef GLIA_COMPILER_CODEGEN_TILING_H_
+#define GLIA_COMPILER_CODEGEN_TILING_H_
+
+#include <cstdint>
+#include <functional>
+#include <vector>
+
+#include "compiler/codegen/emitter.h"
+#include "compiler/codegen/nd.h"
+
+namespace glia::compiler {
+
+// One tile: each part has dims [partition dims ..., free dims ...], of which the first `partition_dims` make
+// up its `partitions`, row-major, and the others its `free` elements.
+struct TileBox {
+  std::vector<Nd> parts;
+  int partition_dims = 1;
+  int partitions = 1;
+  int64_t free = 1;
+};
+
+// Calls `f` for tiles that together cover `parts`, arrays of equal dims with at least one element. Dims that
+// are one in all parts are merged; the partition axis is chosen so that engines are busy and rows of transfers
+// long; sides that do not divide evenly give smaller tiles.
+void ForEachTile(std::vector<Nd> parts, int64_t max_free, const std::function<void(const TileBox&)>& f);
+
+// A tile operand read from HBM through the emitter's cache. Dims that repeat (stride 0) are not loaded but
+// repeated by the operand's own pattern.
+struct LoadedOperand {
+  Operand operand;
+  bool column = false;  // [P, 1], repeated `free` times
+};
+LoadedOperand LoadOperand(Emitter& e, const Nd& nd, int partition_dims);
+
+// The tile as DMA sees it under dims [partition dims ..., free dims ...].
+Nd TileNd(const Tile& tile, Dims dims, int partition_dims);
+
+}  // namespace glia::compiler
+
+#endif  // GLIA_COMPILER_CODEGEN_TILING_H_
