@@ -1,0 +1,21 @@
+// The table of cases: every operator with a lowering has at least one (lowering_test checks it).
+#ifndef GLIA_FRONTEND_LOWERING_TESTING_CASES_H_
+#define GLIA_FRONTEND_LOWERING_TESTING_CASES_H_
+
+#include "absl/types/span.h"
+#include "frontend/lowering/testing/op_case.h"
+
+namespace glia::lowering::testing {
+
+absl::Span<const OpCase> ElementwiseCases();
+absl::Span<const OpCase> ReductionCases();
+absl::Span<const OpCase> LayerCases();
+absl::Span<const OpCase> MovementCases();
+absl::Span<const OpCase> GradientCases();
+
+// Calls that must be refused, so that they run on the CPU.
+absl::Span<const OpCase> RefusedCases();
+
+}  // namespace glia::lowering::testing
+
+#endif  // GLIA_FRONTEND_LOWERING_TESTING_CASES_H_

@@ -1,0 +1,165 @@
+#include "frontend/lowering/testing/cases.h"
+
+namespace glia::lowering::testing {
+namespace {
+
+constexpr const char* kFloats = "f32 bf16";
+
+constexpr OpCase kCases[] = {
+    // ---- Products.
+    {"aten::_addmm_activation", "f32[4] f32[3,5] f32[5,4] 1 1 false"},
+    {"aten::_addmm_activation", "f32[4] f32[3,5] f32[5,4] 1 1 true", "", 1e-3},
+    {"aten::_trilinear", "f32[4,3] f32[2,3,5] f32[4,5] (1,3) (0) (1,2) (2,3)"},
+    {"aten::addbmm", "f32[3,5] f32[2,3,4] f32[2,4,5] 0.5 2"},
+    {"aten::addmm", "$[4] $[3,5] $[5,4]", kFloats},
+    {"aten::addmm", "f32[3,4] f32[3,5] f32[5,4] 0.5 2"},
+    {"aten::addmm", "f32[4]=nan f32[3,5] f32[5,4] 0"},
+    {"aten::addmm", "i64[4] i64[3,5] i64[5,4] 2 3"},
+    {"aten::addmm", "f32[130] f32[1,784] f32[784,130]", "", 1e-4},
+    {"aten::addmv", "f32[3] f32[3,5] f32[5] 0.5 2"},
+    {"aten::addr", "f32[3,4] f32[3] f32[4] 0.5 2"},
+    {"aten::baddbmm", "f32[2,3,5] f32[2,3,4] f32[2,4,5] 0.5 2"},
+    {"aten::baddbmm", "f32[2,3,5] f32[2,3,4] f32[2,4,5] 0"},
+    {"aten::bmm", "$[2,3,4] $[2,4,5]", "f32 bf16 i64"},
+    {"aten::bmm", "f32[2,3,0] f32[2,0,5]"},
+    {"aten::dot", "f32[7] f32[7]"},
+    {"aten::mm", "$[3,4] $[4,5]", "f32 bf16 f64 i64 i32"},
+    {"aten::mm", "f32[0,4] f32[4,5]"},
+    {"aten::mv", "f32[3,4] f32[4]"},
+    {"aten::vdot", "f32[7] f32[7]"},
+
+    // ---- Convolution.
+    {"aten::_convolution", "f32[2,3,8,8] f32[4,3,3,3] f32[4] (1,1) (1,1) (1,1) false (0,0) 1 "
+                           "false false false false"},
+    {"aten::convolution", "f32[2,3,8,9] f32[4,3,3,3] f32[4] (2,1) (1,0) (1,2) false (0,0) 1", "", 1e-4},
+    {"aten::convolution_overrideable", "$[2,3,8,8] $[4,3,3,3] $[4] (1,1) (1,1) (1,1) false (0,0) 1",
+     kFloats, 1e-4, "aten::convolution"},
+    {"aten::convolution_overrideable", "f32[1,4,7,7] f32[6,2,3,3] none (2,2) (1,1) (1,1) false (0,0) 2", "",
+     1e-4, "aten::convolution"},
+    {"aten::convolution_overrideable", "f32[1,4,7,7] f32[4,1,3,3] f32[4] (1,1) (2,2) (2,2) false (0,0) 4",
+     "", 1e-4, "aten::convolution"},
+    {"aten::convolution_overrideable", "f32[2,3,9] f32[4,3,4] f32[4] (2) (1) (1) false (0) 1", "", 1e-4,
+     "aten::convolution"},
+    {"aten::convolution_overrideable", "f32[1,2,5,5,5] f32[3,2,3,3,3] none (1,1,1) (1,1,1) (1,1,1) false "
+                                       "(0,0,0) 1", "", 1e-4, "aten::convolution"},
+    {"aten::convolution_overrideable", "f32[2,3,5,5] f32[3,4,3,3] f32[4] (2,2) (1,1) (1,1) true (1,1) 1", "",
+     1e-4, "aten::convolution"},
+    {"aten::convolution_overrideable", "f32[1,4,5,6] f32[4,3,3,2] f32[6] (2,3) (1,0) (2,1) true (1,2) 2", "",
+     1e-4, "aten::convolution"},
+    {"aten::convolution_overrideable", "f32[1,3,1,1] f32[2,3,1,1] none (1,1) (0,0) (1,1) false (0,0) 1", "",
+     0, "aten::convolution"},
+
+    // ---- Pooling.
+    {"aten::_adaptive_avg_pool2d", "f32[2,3,8,9] (2,3)"},
+    {"aten::_adaptive_avg_pool2d", "f32[2,3,7,5] (3,4)"},
+    {"aten::_adaptive_avg_pool2d", "$[2,3,7,7] (1,1)", kFloats},
+    {"aten::_adaptive_avg_pool2d", "f32[3,7,7] (7,2)"},
+    {"aten::_adaptive_avg_pool3d", "f32[1,2,4,5,6] (2,3,4)"},
+    {"aten::adaptive_max_pool2d", "f32[2,3,7,5] (3,4)"},
+    {"aten::adaptive_max_pool2d", "f32[3,6,6] (3,2)"},
+    {"aten::adaptive_max_pool3d", "f32[1,2,4,5,6] (2,3,4)"},
+    {"aten::avg_pool2d", "$[2,3,8,8] (2,2)", kFloats},
+    {"aten::avg_pool2d", "f32[2,3,8,7] (3,3) (2,2) (1,1) true true"},
+    {"aten::avg_pool2d", "f32[2,3,8,7] (3,3) (2,2) (1,1) true false"},
+    {"aten::avg_pool2d", "f32[2,3,8,7] (3,2) (2,1) (1,0) false false 5"},
+    {"aten::avg_pool2d", "f32[3,8,7] 3"},
+    {"aten::avg_pool3d", "f32[1,2,5,6,7] (2,3,2) (1,2,2) (1,1,0) true false"},
+    {"aten::max_pool2d_with_indices", "$[2,3,8,8] (2,2)", kFloats},
+    {"aten::max_pool2d_with_indices", "f32[2,3,8,7] (3,2) (2,1) (1,1) (1,2)"},
+    {"aten::max_pool2d_with_indices", "f32[2,3,8,7] (3,3) (2,2) (1,1) (1,1) true"},
+    {"aten::max_pool2d_with_indices", "f32[3,7,7] 3 2"},
+    {"aten::max_pool2d_with_indices", "f32[1,1,4,4]=1,1,nan,1,-inf 2 1 1"},
+    {"aten::max_pool2d_with_indices", "f32[1,1,4,4]=-inf 3 2 1"},
+    {"aten::max_pool3d_with_indices", "f32[1,2,5,6,7] (2,3,2) (1,2,2) (1,1,0)"},
+
+    // ---- Normalisation.
+    {"aten::_batch_norm_no_update", "f32[2,3,4,4] f32[3] f32[3] f32[3] f32[3]+ 0.1 1e-5"},
+    {"aten::_batch_norm_with_update_functional", "f32[2,3,4,4] f32[3] f32[3] f32[3] f32[3]+ 0.1 1e-5"},
+    {"aten::_native_batch_norm_legit.no_stats", "f32[2,3,4,4] f32[3] f32[3] true 0.1 1e-5"},
+    {"aten::_native_batch_norm_legit_functional",
+     "f32[2,3,4,4] f32[3] f32[3] f32[3] f32[3]+ true 0.1 1e-5"},
+    {"aten::_native_batch_norm_legit_functional",
+     "f32[2,3,4,4] f32[3] f32[3] f32[3] f32[3]+ false 0.1 1e-5"},
+    {"aten::_native_batch_norm_legit_no_training", "f32[2,3,4,4] f32[3] f32[3] f32[3] f32[3]+ 0.1 1e-5"},
+    {"aten::native_batch_norm", "f32[2,3,4,4] f32[3] f32[3] f32[3] f32[3]+ false 0.1 1e-5"},
+    {"aten::native_batch_norm", "f32[2,3,4] none none f32[3] f32[3]+ false 0.1 1e-3"},
+    {"aten::native_batch_norm", "f32[6,3] f32[3] f32[3] none none true 0.1 1e-5"},
+    {"aten::native_batch_norm", "bf16[2,3,4,4] bf16[3] bf16[3] bf16[3] bf16[3]+ false 0.1 1e-5", "", 2e-2},
+    {"aten::native_group_norm", "f32[2,6,4,4] f32[6] f32[6] 2 6 16 3 1e-5"},
+    {"aten::native_group_norm", "f32[2,6,5] none none 2 6 5 2 1e-5"},
+    {"aten::native_layer_norm", "$[2,3,8] (8) $[8] $[8] 1e-5", kFloats, 1e-5},
+    {"aten::native_layer_norm", "f32[2,3,8] (3,8) none none 1e-3"},
+    {"aten::native_layer_norm", "f32[4,600] (600) f32[600] none 1e-5"},
+
+    // ---- Attention.
+    {"aten::_native_multi_head_attention",
+     "f32[2,5,8] f32[2,5,8] f32[2,5,8] 8 2 f32[24,8] f32[24] f32[8,8] f32[8]", "", 1e-4},
+    {"aten::_native_multi_head_attention",
+     "f32[2,5,8] f32[2,5,8] f32[2,5,8] 8 2 f32[24,8] f32[24] f32[8,8] f32[8] "
+     "bool[2,5]=0,0,0,1,0 true false 1", "", 1e-4},
+    {"aten::_native_multi_head_attention",
+     "f32[2,5,8] f32[2,5,8] f32[2,5,8] 8 4 f32[24,8] f32[24] f32[8,8] f32[8] "
+     "bool[5,5]=0,0,1 true true 0", "", 1e-4},
+    {"aten::_scaled_dot_product_attention_forward", "f32[2,3,5,4] f32[2,3,6,4] f32[2,3,6,4] none 0 true"},
+    {"aten::_scaled_dot_product_attention_forward", "f32[2,3,5,4] f32[2,3,5,4] f32[2,3,5,4] none 0 true true"},
+    {"aten::_scaled_dot_product_attention_forward", "f32[3,5,4] f32[3,5,4] f32[3,5,4] f32[5,5] 0 false"},
+    {"aten::_scaled_dot_product_attention_forward",
+     "f32[3,5,4] f32[3,5,4] f32[3,5,4] bool[5,5]=1,1,0 0 true"},
+    {"aten::native_dropout", "f32[3,4] 0.5 false"},
+
+    // ---- Padding and resampling.
+    {"aten::_upsample_bicubic2d_aa", "f32[1,2,9,8] (4,5) false", "", 1e-4},
+    {"aten::_upsample_bilinear2d_aa", "f32[1,2,9,8] (4,5) false"},
+    {"aten::_upsample_bilinear2d_aa", "f32[1,2,9,8] (12,3) true"},
+    {"aten::_upsample_nearest_exact1d", "f32[1,2,7] (4)"},
+    {"aten::_upsample_nearest_exact2d", "f32[1,2,7,5] (4,11)"},
+    {"aten::_upsample_nearest_exact3d", "f32[1,2,3,4,5] (6,4,7)"},
+    {"aten::constant_pad_nd", "$[2,3] (1,2)", "f32 i64 bool"},
+    {"aten::constant_pad_nd", "f32[2,3,4] (1,-1,0,2,1,1) 1.5"},
+    {"aten::constant_pad_nd", "f32[2,3] (-1,-1,0,-1)"},
+    {"aten::grid_sampler_2d", "f32[2,3,5,6] f32[2,4,3,2]<-1.3:1.3 0 0 false"},
+    {"aten::grid_sampler_2d", "f32[2,3,5,6] f32[2,4,3,2]<-1.3:1.3 0 1 true"},
+    {"aten::grid_sampler_2d", "f32[2,3,5,6] f32[2,4,3,2]<-2.3:2.3 0 2 false", "", 1e-4},
+    {"aten::grid_sampler_2d", "f32[2,3,5,6] f32[2,4,3,2]<-1.3:1.3 1 0 true"},
+    {"aten::reflection_pad1d", "f32[2,3,5] (2,4)"},
+    {"aten::reflection_pad2d", "f32[2,3,5,6] (1,2,3,0)"},
+    {"aten::reflection_pad3d", "f32[1,2,3,4,5] (1,2,3,0,1,1)"},
+    {"aten::replication_pad1d", "f32[2,3,5] (2,7)"},
+    {"aten::replication_pad2d", "f32[2,3,5,6] (1,2,3,0)"},
+    {"aten::replication_pad3d", "f32[1,2,3,4,5] (1,2,3,0,1,1)"},
+    {"aten::upsample_bicubic2d", "f32[1,2,5,6] (9,4) false", "", 1e-4},
+    {"aten::upsample_bicubic2d", "f32[1,2,5,6] (9,4) true", "", 1e-4},
+    {"aten::upsample_bilinear2d", "$[1,2,5,6] (9,4) false", kFloats},
+    {"aten::upsample_bilinear2d", "f32[1,2,5,6] (10,12) true"},
+    {"aten::upsample_bilinear2d", "f32[1,2,5,6] (10,12) false 2 2"},
+    {"aten::upsample_linear1d", "f32[1,2,5] (9) false"},
+    {"aten::upsample_nearest1d", "f32[1,2,5] (10)"},
+    {"aten::upsample_nearest2d", "$[1,2,5,6] (10,18)", kFloats},
+    {"aten::upsample_nearest2d", "f32[1,2,5,6] (7,4)"},
+    {"aten::upsample_nearest2d", "f32[1,2,5,6] (7,8) 1.5 1.4"},
+    {"aten::upsample_nearest3d", "f32[1,2,3,4,5] (6,4,7)"},
+    {"aten::upsample_trilinear3d", "f32[1,2,3,4,5] (6,4,7) true"},
+
+    // ---- Losses.
+    {"aten::binary_cross_entropy", "f32[3,4]u f32[3,4]u f32[3,4]+ 1"},
+    {"aten::binary_cross_entropy", "f32[2]=0,1 f32[2]=1,0 none 0"},
+    {"aten::binary_cross_entropy_with_logits", "f32[3,4] f32[3,4]u none none 1"},
+    {"aten::binary_cross_entropy_with_logits", "f32[3,4]<-40:40 f32[3,4]u f32[4]+ f32[4]+ 2", "", 1e-4},
+    {"aten::huber_loss", "f32[3,4] f32[3,4] 1 0.7"},
+    {"aten::mse_loss", "f32[3,4] f32[3,4] 1"},
+    {"aten::mse_loss", "f32[3,4] f32[3,4] 0"},
+    {"aten::mse_loss", "f32[3,4] f32[3,4] 2"},
+    {"aten::nll_loss2d_forward", "f32[2,5,3,4] i64[2,3,4]<0:5 f32[5]+ 1 2"},
+    {"aten::nll_loss_forward", "f32[6,5] i64[6]<0:5 none 1 -100"},
+    {"aten::nll_loss_forward", "f32[6,5] i64[6]<0:5 f32[5]+ 1 2"},
+    {"aten::nll_loss_forward", "f32[6,5] i64[6]<0:5 f32[5]+ 0 2"},
+    {"aten::nll_loss_forward", "f32[5] i64[]<0:5 none 2 -100"},
+    {"aten::smooth_l1_loss", "f32[3,4] f32[3,4] 1 0.7"},
+    {"aten::smooth_l1_loss", "f32[3,4] f32[3,4] 2 0"},
+};
+
+}  // namespace
+
+absl::Span<const OpCase> LayerCases() { return kCases; }
+
+}  // namespace glia::lowering::testing
