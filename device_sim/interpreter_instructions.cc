@@ -118,8 +118,8 @@ absl::Status InstructionRunner::Activate() {
     }
     if ((instruction_->flags & isa::kAccumulate) != 0) {
       GLIA_RETURN_IF_ERROR(Load(4, p, false, &accumulator));
-      double sum = integer ? static_cast<double>(std::accumulate(row.i.begin(), row.i.end(), int64_t{0}))
-                           : std::accumulate(row.f.begin(), row.f.end(), 0.0);
+      const double sum = integer ? std::accumulate(row.i.begin(), row.i.end(), 0.0)
+                                 : std::accumulate(row.f.begin(), row.f.end(), 0.0);
       accumulator.f[0] = static_cast<float>(accumulator.f[0] + sum);
       Store(4, p, accumulator);
     }
