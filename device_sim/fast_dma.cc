@@ -274,7 +274,7 @@ class DmaStep final : public Step {
       for (int64_t i = 0; i < d.n; ++i) Slow(to + i * d.dst, from + i * d.src, dst, src, depth + 1);
       return;
     }
-    uint8_t a[8], b[8];
+    uint8_t a[8] = {}, b[8] = {};
     for (int i = 0; i < d_.element_bytes; ++i) {
       a[i] = dst[dst_.Offset(to + i)];
       b[i] = src[src_.Offset(from + i)];

@@ -222,8 +222,7 @@ void EmitActivate(Decoder& d, const DecodeContext& context, Steps& steps) {
   c.add = d.Alu<float>(isa::AluOp::kAdd);
   c.function = i.fn;
   c.scale = {d.PerPartition(i.src1), i.imm0};
-  // x * 1 + -0 is x, whatever its sign.
-  c.bias = {d.PerPartition(i.src2), plain ? -0.0f : 0.0f};
+  c.bias = {d.PerPartition(i.src2), -0.0f};  // adding -0 changes nothing, not even the sign of 0
   c.parameter = i.imm1;
   const bool exact = i.fn == isa::ActFn::kCopy && plain && i.src0.dtype == i.dst.dtype;
   if (!exact || IsFloatType(i.dst.dtype)) return d.Emit<float>(c, sums);

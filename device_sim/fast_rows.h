@@ -274,9 +274,16 @@ struct RowAlu {
   RowAlu(const kernels::ElementwiseKernels& k, isa::AluOp o, isa::DType t) : op(o), type(t) {
     if constexpr (std::is_same_v<T, float>) {
       fn = k.binary_f32[static_cast<int>(o)];
-    } else if (t != isa::DType::kU64 && !IsRawOp(o)) {
-      fn = k.binary_i64[static_cast<int>(o)];
+    } else if (IsSignedType(t) || !Ordered(o)) {
+      // Raw operations wrap to the type, which the kernels do not know.
+      if (!IsRawOp(o)) fn = k.binary_i64[static_cast<int>(o)];
     }
+  }
+
+  // Signedness matters to the result.
+  static bool Ordered(isa::AluOp op) {
+    using isa::AluOp;
+    return op == AluOp::kMax || op == AluOp::kMin || (op >= AluOp::kGt && op <= AluOp::kLe);
   }
 
   T One(T a, T b) const {

@@ -7,7 +7,7 @@
 
 #include "serialization/isa/isa.h"
 
-#define HWY_DISABLED_TARGETS (HWY_SSSE3 | HWY_SSE4 | HWY_AVX3_DL)
+#define HWY_DISABLED_TARGETS (HWY_SSSE3 | HWY_AVX3_DL)
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "device_sim/kernels_elementwise.cc"
@@ -197,7 +197,7 @@ HWY_INLINE V One(V) { return hn::Set(hn::DFromV<V>(), 1.0f); }
 template <class V, class M>
 HWY_INLINE V Truth(V like, M m) { return hn::IfThenElseZero(m, One(like)); }
 template <class V>
-HWY_INLINE auto IsTrue(V x) { return hn::Ne(x, hn::Zero(hn::DFromV<V>())); }
+HWY_INLINE auto IsTrue(V x) { return hn::Not(hn::Eq(x, hn::Zero(hn::DFromV<V>()))); }  // NaN too: hn::Ne is ordered
 
 struct OpAdd { template <class V> static HWY_INLINE V Do(V a, V b) { return hn::Add(a, b); } };
 struct OpSubtract { template <class V> static HWY_INLINE V Do(V a, V b) { return hn::Sub(a, b); } };
@@ -219,7 +219,7 @@ struct OpAbsMax {
   template <class V> static HWY_INLINE V Do(V a, V b) { return OpMax::Do(hn::Abs(a), hn::Abs(b)); }
 };
 struct OpEq { template <class V> static HWY_INLINE V Do(V a, V b) { return Truth(a, hn::Eq(a, b)); } };
-struct OpNe { template <class V> static HWY_INLINE V Do(V a, V b) { return Truth(a, hn::Ne(a, b)); } };
+struct OpNe { template <class V> static HWY_INLINE V Do(V a, V b) { return Truth(a, hn::Not(hn::Eq(a, b))); } };
 struct OpGt { template <class V> static HWY_INLINE V Do(V a, V b) { return Truth(a, hn::Gt(a, b)); } };
 struct OpGe { template <class V> static HWY_INLINE V Do(V a, V b) { return Truth(a, hn::Ge(a, b)); } };
 struct OpLt { template <class V> static HWY_INLINE V Do(V a, V b) { return Truth(a, hn::Lt(a, b)); } };
@@ -467,7 +467,7 @@ void SetConversions(ElementwiseKernels& k, isa::DType dtype) {
   }
 }
 
-ElementwiseKernels Get() {
+ElementwiseKernels ElementwiseForTarget() {
   ElementwiseKernels k;
   using isa::DType;
   SetConversions<Pred>(k, DType::kPred);
@@ -564,10 +564,10 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace glia::device::kernels {
 
-HWY_EXPORT(Get);
+HWY_EXPORT(ElementwiseForTarget);
 
 const ElementwiseKernels& GetElementwise() {
-  static const ElementwiseKernels table = HWY_DYNAMIC_DISPATCH(Get)();
+  static const ElementwiseKernels table = HWY_DYNAMIC_DISPATCH(ElementwiseForTarget)();
   return table;
 }
 

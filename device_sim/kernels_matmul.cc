@@ -3,7 +3,7 @@
 #include <algorithm>
 
 // The processors between these differ little for this code; each target costs compile time.
-#define HWY_DISABLED_TARGETS (HWY_SSSE3 | HWY_SSE4 | HWY_AVX3_DL)
+#define HWY_DISABLED_TARGETS (HWY_SSSE3 | HWY_AVX3_DL)
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "device_sim/kernels_matmul.cc"
@@ -156,7 +156,7 @@ void Multiply(const MatmulTile& t) {
   }
 }
 
-MatmulFn Get() { return &Multiply; }
+MatmulFn MatmulForTarget() { return &Multiply; }
 
 }  // namespace HWY_NAMESPACE
 }  // namespace glia::device::kernels
@@ -165,9 +165,9 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace glia::device::kernels {
 
-HWY_EXPORT(Get);
+HWY_EXPORT(MatmulForTarget);
 
-MatmulFn GetMatmul() { return HWY_DYNAMIC_DISPATCH(Get)(); }
+MatmulFn GetMatmul() { return HWY_DYNAMIC_DISPATCH(MatmulForTarget)(); }
 
 }  // namespace glia::device::kernels
 #endif  // HWY_ONCE
