@@ -191,11 +191,14 @@ absl::Status ParseSlice(TextCursor* cursor, Instruction* instruction, CalledName
   return absl::OkStatus();
 }
 
-// "0_1x2_3_1": low_high or low_high_interior for each dim.
+// "0_1x2_3", or "0_1_0x2_3_1" when a dim has interior padding.
 std::string PrintPadding(const Instruction& instruction) {
-  return absl::StrJoin(instruction.padding, "x", [](std::string* out, const PaddingDim& pad) {
+  const std::vector<PaddingDim>& padding = instruction.padding;
+  const bool interior = std::any_of(padding.begin(), padding.end(),
+                                    [](const PaddingDim& pad) { return pad.interior != 0; });
+  return absl::StrJoin(padding, "x", [interior](std::string* out, const PaddingDim& pad) {
     absl::StrAppend(out, pad.low, "_", pad.high);
-    if (pad.interior != 0) absl::StrAppend(out, "_", pad.interior);
+    if (interior) absl::StrAppend(out, "_", pad.interior);
   });
 }
 
