@@ -81,7 +81,8 @@ Node::~Node() {
     return;
   }
   bool any = false;
-  for (const Value& v : operands) any = any || (v.node && v.node.use_count() == 1);
+  // Several operands may be the same node.
+  for (const Value& v : operands) any = any || (v.node && v.node.use_count() <= operands.size());
   if (!any) return;
   std::vector<NodePtr> local;
   queue = &local;

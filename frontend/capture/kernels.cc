@@ -1,10 +1,12 @@
 // What the xla device registers with libtorch: the boxed kernel for everything, and the operators that
 // are about tensors as such (memory, copies, views) or need a hand.
+#include <ATen/ExpandUtils.h>
 #include <ATen/MemoryOverlap.h>
 #include <ATen/native/Resize.h>
 #include <ATen/ops/_reshape_alias_native.h>
 #include <ATen/ops/add.h>
 #include <ATen/ops/as_strided_native.h>
+#include <ATen/ops/empty_strided.h>
 #include <ATen/ops/masked_fill.h>
 #include <ATen/ops/mul.h>
 #include <ATen/ops/set_native.h>
@@ -59,6 +61,40 @@ at::Tensor EmptyStrided(IntArray sizes, IntArray strides, optional<at::ScalarTyp
                         optional<at::Layout> layout, optional<at::Device>, optional<bool>) {
   CheckLayout(layout);
   return MakeEmpty(sizes, strides, DtypeOr(dtype));
+}
+
+// Strides of a new tensor like `self`. libtorch's own empty_like and _to_copy give up on strides for the
+// xla device; eager's keep the order of dimensions.
+std::vector<int64_t> StridesLike(const at::Tensor& self, optional<at::MemoryFormat> format) {
+  const at::MemoryFormat f = format.value_or(at::MemoryFormat::Preserve);
+  const IntArray sizes = self.sizes();
+  switch (f) {
+    case at::MemoryFormat::Preserve:
+      if (self.is_non_overlapping_and_dense()) return self.strides().vec();
+      return at::infer_dense_strides(sizes, self.strides());
+    case at::MemoryFormat::ChannelsLast:
+      TORCH_CHECK(sizes.size() == 4, "required rank 4 tensor to use channels_last format");
+      return c10::get_channels_last_strides_2d(sizes);
+    case at::MemoryFormat::ChannelsLast3d:
+      TORCH_CHECK(sizes.size() == 5, "required rank 5 tensor to use channels_last_3d format");
+      return c10::get_channels_last_strides_3d(sizes);
+    default:
+      return Contiguous(sizes);
+  }
+}
+
+at::Tensor EmptyLike(const at::Tensor& self, optional<at::ScalarType> dtype, optional<at::Layout> layout,
+                     optional<at::Device> device, optional<bool> pin_memory,
+                     optional<at::MemoryFormat> format) {
+  CheckLayout(layout);
+  return at::empty_strided(self.sizes(), StridesLike(self, format), dtype.value_or(self.scalar_type()),
+                           at::kStrided, device.value_or(self.device()), pin_memory);
+}
+
+at::Tensor ToCopy(const at::Tensor& self, optional<at::ScalarType> dtype, optional<at::Layout> layout,
+                  optional<at::Device> device, optional<bool> pin_memory, bool non_blocking,
+                  optional<at::MemoryFormat> format) {
+  return EmptyLike(self, dtype, layout, device, pin_memory, format).copy_(self, non_blocking);
 }
 
 at::Tensor EfficientZeros(IntArray sizes, optional<at::ScalarType> dtype, optional<at::Layout>,
@@ -238,8 +274,9 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> BatchNorm(
   stack.emplace_back(input);
   push(weight);
   push(bias);
-  push(running_mean);
-  push(running_var);
+  // In training the statistics are not read, only written.
+  push(training ? c10::nullopt : running_mean);
+  push(training ? c10::nullopt : running_var);
   torch::jit::push(stack, training, momentum, eps);
   BoxedKernel(op, {}, &stack);
   if (training) {
@@ -325,6 +362,8 @@ TORCH_LIBRARY_IMPL(aten, XLA, m) {
   using namespace glia::capture;  // NOLINT: the kernels above
   m.impl("empty.memory_format", Empty);
   m.impl("empty_strided", EmptyStrided);
+  m.impl("empty_like", EmptyLike);
+  m.impl("_to_copy", ToCopy);
   m.impl("_efficientzerotensor", EfficientZeros);
   m.impl("resize_", Resize);
   m.impl("set_.source_Storage_storage_offset", SetStorageOffset);

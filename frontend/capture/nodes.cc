@@ -1,5 +1,6 @@
 #include "frontend/capture/nodes.h"
 
+#include <array>
 #include <cstring>
 
 #include "frontend/capture/backend.h"
@@ -121,6 +122,14 @@ Value MakeConstant(const c10::Scalar& value, bool wrapped_number) {
   Hasher hasher = StartHash(NodeKind::kConstant);
   AddScalar(hasher, value);
   hasher.Add(wrapped_number);
+  // A program repeats its numbers: one node for all of them.
+  struct Known {
+    Hash128 hash;
+    NodePtr node;
+  };
+  thread_local std::array<Known, 64> recent;
+  Known& known = recent[hasher.Get().lo % recent.size()];
+  if (known.node && known.hash == hasher.Get()) return {known.node, 0};
   InfoPtr info = Remember(hasher.Get(), [&](NodeInfo& i) {
     TensorMeta m;
     m.dtype = value.type();
@@ -128,7 +137,8 @@ Value MakeConstant(const c10::Scalar& value, bool wrapped_number) {
     i.outputs.push_back(m);
     i.scalar = value;
   });
-  return {c10::make_intrusive<Node>(NodeKind::kConstant, std::move(info)), 0};
+  known = {hasher.Get(), c10::make_intrusive<Node>(NodeKind::kConstant, std::move(info))};
+  return {known.node, 0};
 }
 
 Value MakeConvert(const Value& value, at::ScalarType dtype) {

@@ -206,8 +206,10 @@ OpPlan MakePlan(const c10::OperatorHandle& op) {
     const c10::OperatorHandle& f = plan.functional->handle;
     if (!HasTensorReturnsOnly(f.schema())) {
       plan.host_reason = "its result is a value that the program needs at once";
-    } else if (DataDependent().count(f.schema().name()) != 0 || f.hasTag(at::Tag::dynamic_output_shape) ||
+    } else if (DataDependent().count(f.schema().name()) != 0 ||
+               (f.hasTag(at::Tag::dynamic_output_shape) && f.schema().name() != "aten::index") ||
                f.hasTag(at::Tag::data_dependent_output)) {
+      // aten::index is tagged for its masks; the kernel looks for those.
       plan.host_reason = "the shape of its result depends on the contents of a tensor";
     }
     if (plan.host_reason != nullptr) plan.functional = nullptr;
