@@ -1,0 +1,147 @@
+#include <cmath>
+#include <cstring>
+#include <random>
+#include <vector>
+
+#include "device_sim/kernels_elementwise.h"
+#include "device_sim/kernels_matmul.h"
+#include "device_sim/semantics.h"
+#include "gtest/gtest.h"
+
+namespace glia::device::kernels {
+namespace {
+
+// Small integers multiply and add up exactly, whatever the order.
+TEST(Matmul, EveryShapeIsExactOnIntegers) {
+  const MatmulFn matmul = GetMatmul();
+  std::mt19937 random(1);
+  std::uniform_int_distribution<int> value(-8, 8), k_of(0, 40);
+  for (int m = 0; m <= 19; ++m) {
+    for (const int n : {0, 1, 2, 7, 8, 15, 16, 17, 31, 47, 48, 49, 64, 95, 97, 128, 129, 200}) {
+      const int k = k_of(random);
+      const int pa = m + 3, pb = n + 5, pc = n + 1;
+      std::vector<float> a(k * pa + 1), b(k * pb + 1), c(m * pc + 1), want;
+      for (auto* v : {&a, &b, &c}) {
+        for (float& x : *v) x = static_cast<float>(value(random));
+      }
+      for (const bool accumulate : {false, true}) {
+        want = c;
+        for (int i = 0; i < m; ++i) {
+          for (int j = 0; j < n; ++j) {
+            float sum = accumulate ? c[i * pc + j] : 0;
+            for (int p = 0; p < k; ++p) sum += a[p * pa + i] * b[p * pb + j];
+            want[i * pc + j] = sum;
+          }
+        }
+        MatmulTile t = {a.data(), b.data(), c.data(), pa, pb, pc, m, n, k, accumulate};
+        matmul(t);
+        ASSERT_EQ(c, want) << m << " x " << n << " x " << k;  // what lies between the rows included
+      }
+    }
+  }
+}
+
+TEST(Matmul, SplittingColumnsChangesNoBit) {
+  constexpr int kM = 128, kN = 500, kK = 128;
+  std::mt19937 random(2);
+  std::normal_distribution<float> value;
+  std::vector<float> a(kK * kM), b(kK * kN), whole(kM * kN), pieces(kM * kN);
+  for (auto* v : {&a, &b}) {
+    for (float& x : *v) x = value(random);
+  }
+  const MatmulFn matmul = GetMatmul();
+  matmul({a.data(), b.data(), whole.data(), kM, kN, kN, kM, kN, kK, false});
+  for (const int split : {48, 96, 240, 333}) {
+    matmul({a.data(), b.data(), pieces.data(), kM, kN, kN, kM, split, kK, false});
+    matmul({a.data(), b.data() + split, pieces.data() + split, kM, kN, kN, kM, kN - split, kK, false});
+    ASSERT_EQ(pieces, whole) << split;
+  }
+}
+
+// Over the range where results are normal numbers; errors in units of the last place, or absolute.
+struct Accuracy {
+  isa::ActFn fn;
+  double low, high;
+  double relative, absolute;
+};
+
+class UnaryAccuracy : public ::testing::TestWithParam<Accuracy> {};
+
+TEST_P(UnaryAccuracy, IsNearTheReference) {
+  const Accuracy& p = GetParam();
+  const UnaryF32Fn fn = GetElementwise().unary_f32[static_cast<int>(p.fn)];
+  ASSERT_NE(fn, nullptr);
+  constexpr int kPoints = 20011;
+  std::vector<float> x(kPoints), y(kPoints);
+  for (int i = 0; i < kPoints; ++i) x[i] = static_cast<float>(p.low + (p.high - p.low) * i / (kPoints - 1));
+  fn(x.data(), 1.0f, -0.0f, 0.25f, y.data(), kPoints);
+  for (int i = 0; i < kPoints; ++i) {
+    const double want = ActFloat(p.fn, x[i], 0.25f);
+    ASSERT_LE(std::fabs(y[i] - want), p.relative * std::fabs(want) + p.absolute) << "at " << x[i];
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Functions, UnaryAccuracy,
+    ::testing::Values(Accuracy{isa::ActFn::kExp, -100, 88.5, 2.5e-7, 3e-45},
+                      Accuracy{isa::ActFn::kLog, 1e-38, 10, 2.5e-7, 1e-8},
+                      Accuracy{isa::ActFn::kLog, 10, 3e38, 2.5e-7, 0},
+                      Accuracy{isa::ActFn::kTanh, -12, 12, 3e-7, 0},
+                      Accuracy{isa::ActFn::kSigmoid, -80, 80, 4e-7, 0},
+                      Accuracy{isa::ActFn::kErf, -6, 6, 3e-7, 0},
+                      Accuracy{isa::ActFn::kGelu, -8, 8, 4e-7, 6e-7},
+                      Accuracy{isa::ActFn::kGeluTanh, -8, 8, 1e-6, 6e-7},
+                      Accuracy{isa::ActFn::kSilu, -80, 80, 5e-7, 0},
+                      Accuracy{isa::ActFn::kSoftplus, -80, 80, 5e-7, 0},
+                      Accuracy{isa::ActFn::kMish, -30, 30, 1e-6, 0},
+                      Accuracy{isa::ActFn::kSqrt, 0, 1e6, 0, 0},
+                      Accuracy{isa::ActFn::kRsqrt, 1e-3, 1e6, 2.5e-7, 0},
+                      Accuracy{isa::ActFn::kReciprocal, 1e-3, 1e6, 0, 0},
+                      Accuracy{isa::ActFn::kLeakyRelu, -5, 5, 0, 0},
+                      Accuracy{isa::ActFn::kRoundEven, -9, 9, 0, 0}));
+
+TEST(Unary, SpecialValuesAreTheReferences) {
+  const float values[] = {0.0f, -0.0f, INFINITY, -INFINITY, NAN, 1e-40f, -1e-40f, 3e38f, -3e38f, 89.0f, -110.0f};
+  for (int fn = 0; fn < kActFnCount; ++fn) {
+    const UnaryF32Fn f = GetElementwise().unary_f32[fn];
+    if (f == nullptr) continue;
+    for (const float x : values) {
+      float y;
+      f(&x, 1.0f, -0.0f, 0.5f, &y, 1);
+      const float want = ActFloat(static_cast<isa::ActFn>(fn), x, 0.5f);
+      if (std::isnan(want)) {
+        EXPECT_TRUE(std::isnan(y)) << fn << " of " << x << " is " << y;
+      } else if (std::isinf(want)) {
+        EXPECT_EQ(y, want) << fn << " of " << x;
+      } else {
+        EXPECT_NEAR(y, want, 4e-7 * std::fabs(want) + 3e-45) << fn << " of " << x;
+      }
+    }
+  }
+}
+
+// Every 16-bit pattern, and floats between all of them.
+TEST(Conversions, SixteenBitFloatsAreExact) {
+  const ElementwiseKernels& k = GetElementwise();
+  for (const isa::DType t : {isa::DType::kBf16, isa::DType::kF16}) {
+    for (uint32_t bits = 0; bits < 0x10000; ++bits) {
+      const auto half = static_cast<uint16_t>(bits);
+      float x;
+      k.load_f32[static_cast<int>(t)](reinterpret_cast<const uint8_t*>(&half), 2, &x, 1);
+      const float want = LoadFloat(t, &half);
+      ASSERT_EQ(std::memcmp(&x, &want, 4), 0) << bits;
+    }
+    for (uint64_t bits = 0; bits < 0x100000000; bits += 4093) {
+      const auto word = static_cast<uint32_t>(bits);
+      float x;
+      std::memcpy(&x, &word, 4);
+      uint16_t got, want;
+      k.store_f32[static_cast<int>(t)](&x, reinterpret_cast<uint8_t*>(&got), 2, 1);
+      StoreFloat(t, &want, x);
+      ASSERT_EQ(got, want) << word;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace glia::device::kernels
