@@ -153,7 +153,9 @@ class LiteralParser {
           if (!status.ok()) return status;
         }
         // A tuple's elements may be preceded by their shapes.
-        if (!cursor_.Eat(element.ToString(true))) (void)cursor_.Eat(element.ToString());
+        if (element.IsArray() && !cursor_.Eat(element.ToString(true))) {
+          (void)cursor_.Eat(element.ToString());
+        }
         absl::StatusOr<Literal> literal = Parse(element, depth + 1);
         if (!literal.ok()) return literal;
         elements.push_back(*std::move(literal));

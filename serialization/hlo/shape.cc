@@ -108,7 +108,7 @@ class ShapeParser {
     size_t length = 0;
     while (length < text_.size() && absl::ascii_isalnum(text_[length])) ++length;
     absl::StatusOr<PrimitiveType> type = PrimitiveTypeFromName(text_.substr(0, length));
-    if (!type.ok()) return Error("expected an element type");
+    if (!type.ok() || *type == kTuple) return Error("expected an element type");
     text_.remove_prefix(length);
     shape->type = *type;
     if (!Eat('[')) return Error("expected '['");
