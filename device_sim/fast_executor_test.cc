@@ -162,6 +162,13 @@ class Generator {
     }
   }
 
+  void Noise(std::vector<uint8_t>& bytes) {
+    for (size_t at = 0; at + 8 <= bytes.size(); at += 8) {
+      const uint64_t word = random_();
+      std::memcpy(&bytes[at], &word, 8);
+    }
+  }
+
   // Sizes of 1 to 4 dimensions with `n` elements, and strides that fit `bytes`.
   bool Pattern(Operand& o, int64_t n, int64_t space, bool repeats) {
     const int64_t bytes = TypeBytes(o.dtype);
@@ -353,8 +360,8 @@ class Case {
   }
 
   void FillMemory() {
-    for (uint8_t& b : memory_.sbuf) b = static_cast<uint8_t>(g_.random_());
-    for (uint8_t& b : memory_.psum) b = static_cast<uint8_t>(g_.random_());
+    g_.Noise(memory_.sbuf);
+    g_.Noise(memory_.psum);
     // Reductions of special values are all special: leave them out of sums.
     const bool specials = g_.Chance(50);
     for (int k = 0; k < 5; ++k) {
@@ -457,7 +464,7 @@ class EveryInstruction : public ::testing::TestWithParam<isa::InstructionInfo> {
 TEST_P(EveryInstruction, AgreesWithTheInterpreter) {
   const uint64_t seed = Seed();
   const char* text = std::getenv("GLIA_TEST_CASES");
-  const int wanted = text != nullptr ? std::atoi(text) : 25;
+  const int wanted = text != nullptr ? std::atoi(text) : 15;
   int checked = 0;
   for (int n = 0; n < 100 * wanted && checked < wanted && !HasFailure(); ++n) {
     Case c(seed + static_cast<uint64_t>(n), GetParam());
@@ -542,7 +549,7 @@ isa::DmaDescriptor DrawDma(Generator& g) {
 TEST(FastExecutor, TransfersAgreeWithTheInterpreter) {
   const uint64_t seed = Seed();
   int checked = 0;
-  for (int n = 0; n < 6000 && checked < 150 && !HasFailure(); ++n) {
+  for (int n = 0; n < 6000 && checked < 100 && !HasFailure(); ++n) {
     Generator g(seed + static_cast<uint64_t>(n));
     Program program = EmptyProgram();
     program.dmas.push_back(DrawDma(g));
@@ -553,11 +560,10 @@ TEST(FastExecutor, TransfersAgreeWithTheInterpreter) {
     program.segments[1].streams[static_cast<int>(Engine::kSp)].push_back(i);
     if (!isa::Validate(program).ok()) continue;
     Memory memory;
-    const bool typed = IsFloatType(d.dtype);
+    const bool typed = d.op != isa::DmaOp::kCopy && IsFloatType(d.dtype);
     for (auto* m : {&memory.sbuf, &memory.psum}) {
-      for (size_t at = 0; at + 8 <= m->size(); at += d.element_bytes) {
-        typed ? g.Fill(d.dtype, &(*m)[at], true) : StoreRaw(DType::kU8, &(*m)[at], g.Int(0, 255));
-      }
+      g.Noise(*m);
+      for (size_t at = 0; typed && at + 8 <= m->size(); at += d.element_bytes) g.Fill(d.dtype, &(*m)[at], true);
     }
     const int64_t bound = g.Chance(10) ? d.index_bound + 1 : d.index_bound;
     for (uint32_t k = 0; k < d.size[0] && d.index_side != isa::IndexSide::kNone; ++k) {
@@ -575,7 +581,7 @@ TEST(FastExecutor, TransfersAgreeWithTheInterpreter) {
     EXPECT_TRUE(got.sbuf == want.sbuf);
     EXPECT_TRUE(got.psum == want.psum);
   }
-  EXPECT_GE(checked, HasFailure() ? 0 : 100) << "seed " << seed;
+  EXPECT_GE(checked, HasFailure() ? 0 : 50) << "seed " << seed;
 }
 
 }  // namespace

@@ -125,20 +125,21 @@ TEST(Conversions, SixteenBitFloatsAreExact) {
   const ElementwiseKernels& k = GetElementwise();
   for (const isa::DType t : {isa::DType::kBf16, isa::DType::kF16}) {
     for (uint32_t bits = 0; bits < 0x10000; ++bits) {
-      const auto half = static_cast<uint16_t>(bits);
+      uint8_t half[8];
+      std::memcpy(half, &bits, 4);
       float x;
-      k.load_f32[static_cast<int>(t)](reinterpret_cast<const uint8_t*>(&half), 2, &x, 1);
-      const float want = LoadFloat(t, &half);
+      k.load_f32[static_cast<int>(t)](half, 2, &x, 1);
+      const float want = LoadFloat(t, half);
       ASSERT_EQ(std::memcmp(&x, &want, 4), 0) << bits;
     }
     for (uint64_t bits = 0; bits < 0x100000000; bits += 4093) {
       const auto word = static_cast<uint32_t>(bits);
       float x;
       std::memcpy(&x, &word, 4);
-      uint16_t got, want;
-      k.store_f32[static_cast<int>(t)](&x, reinterpret_cast<uint8_t*>(&got), 2, 1);
-      StoreFloat(t, &want, x);
-      ASSERT_EQ(got, want) << word;
+      uint8_t got[8] = {}, want[8] = {};
+      k.store_f32[static_cast<int>(t)](&x, got, 2, 1);
+      StoreFloat(t, want, x);
+      ASSERT_EQ(std::memcmp(got, want, 8), 0) << word;
     }
   }
 }
