@@ -44,7 +44,7 @@ const std::vector<Named>& Views() {
       {"diagonal", [](at::Tensor t) { return t.diagonal(); }},
       {"permute", [](at::Tensor t) { return t.view({2, 2, 6}).permute({2, 0, 1}); }},
       {"narrow of permute", [](at::Tensor t) { return t.view({2, 2, 6}).permute({2, 0, 1}).narrow(0, 1, 3); }},
-      {"split", [](at::Tensor t) { return t.split(2, 1)[1]; }},
+      {"split", [](at::Tensor t) { return t.split(2, 1).at(1); }},
       {"as_strided", [](at::Tensor t) { return t.as_strided({3, 2}, {5, 1}, 2); }},
       {"unfold", [](at::Tensor t) { return t.unfold(1, 2, 2); }},
       {"detach", [](at::Tensor t) { return t.detach(); }},
