@@ -153,6 +153,10 @@ class Emitter {
   // A tile of the view's data: its first `partition_dims` dims, row-major, are the partitions, the others the
   // free elements. Comes from a cache of what is in SBUF already; do not write to it.
   Tile LoadShared(const Nd& view, int partition_dims = 1);
+  // The cache itself: a tile that holds the view's elements as `dtype` (its own, or a cast), and a promise that a
+  // tile does and will not change.
+  absl::optional<Tile> FindShared(const Nd& view, int partition_dims, DType dtype);
+  void KeepShared(const Nd& view, int partition_dims, const Tile& tile);
   // Writes a whole tile to a part of a result that nothing else writes, and remembers it for LoadShared.
   void Store(const Nd& part, int partition_dims, const Tile& tile);
 

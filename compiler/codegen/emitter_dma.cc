@@ -11,7 +11,7 @@ namespace glia::compiler {
 namespace {
 
 // Bytes a partition of tiles kept for a later kernel.
-constexpr int64_t kCacheBytes = 48 * 1024;
+constexpr int64_t kCacheBytes = 80 * 1024;
 constexpr int64_t kMaxDmaSize = std::numeric_limits<uint32_t>::max();
 
 bool SameNd(const Nd& a, const Nd& b) {
@@ -191,11 +191,27 @@ void Emitter::Remember(CacheEntry entry) {
   }
 }
 
-Tile Emitter::LoadShared(const Nd& view, int partition_dims) {
+absl::optional<Tile> Emitter::FindShared(const Nd& view, int partition_dims, DType dtype) {
   const Nd key = Canonical(view, &partition_dims);
-  for (const CacheEntry& entry : cache_[key.var]) {
-    if (entry.partition_dims == partition_dims && SameNd(entry.view, key)) return entry.tile;
+  const auto entries = cache_.find(key.var);
+  if (entries == cache_.end()) return absl::nullopt;
+  for (const CacheEntry& entry : entries->second) {
+    if (entry.partition_dims == partition_dims && entry.tile.dtype == dtype && SameNd(entry.view, key)) {
+      return entry.tile;
+    }
   }
+  return absl::nullopt;
+}
+
+void Emitter::KeepShared(const Nd& view, int partition_dims, const Tile& tile) {
+  const Nd key = Canonical(view, &partition_dims);
+  Remember({key, partition_dims, tile});
+}
+
+Tile Emitter::LoadShared(const Nd& view, int partition_dims) {
+  const absl::optional<Tile> found = FindShared(view, partition_dims, view.dtype);
+  if (found.has_value()) return *found;
+  const Nd key = Canonical(view, &partition_dims);
   const absl::Span<const int64_t> dims = key.dims;
   const int64_t partitions = Product(dims.subspan(0, partition_dims));
   const int64_t free = Product(dims.subspan(partition_dims));
