@@ -1,6 +1,7 @@
-// What an HLO instruction holds besides its opcode, shape and operands: plain values, copied as a whole
-// when an instruction is cloned. Which fields an instruction uses is said beside each field; the others
-// keep their defaults. Dimension numbers are XLA's (https://openxla.org/xla/operation_semantics).
+// What an HLO instruction holds besides its opcode, shape and operands: plain values, copied as a
+// whole when an instruction is cloned. Which fields an instruction uses is said beside each field;
+// the others keep their defaults. Dimension numbers are XLA's
+// (https://openxla.org/xla/operation_semantics).
 #ifndef GLIA_SERIALIZATION_HLO_ATTRIBUTES_H_
 #define GLIA_SERIALIZATION_HLO_ATTRIBUTES_H_
 
@@ -107,7 +108,7 @@ struct Attributes {
   std::vector<int64_t> slice_sizes;  // dynamic-slice, gather
 
   std::vector<PaddingDim> padding;  // pad
-  Window window;                    // convolution (spatial dims), reduce-window, select-and-scatter (all)
+  Window window;  // convolution (spatial dims), reduce-window, select-and-scatter (all)
 
   DotDims dot_dims;
   ConvDims conv_dims;

@@ -49,10 +49,10 @@ Op Builder::AddInstruction(Opcode opcode, absl::StatusOr<Shape> shape,
     if (!operand.valid() || operand.instr->parent() != computation_) {
       ReportError(absl::InvalidArgumentError(absl::StrCat(
           OpcodeName(opcode), ": operand ", instructions.size(),
-          operand.valid() ? absl::StrCat(" belongs to computation ",
-                                         operand.instr->parent()->name(), ", not ",
-                                         computation_->name())
-                          : " is not valid")));
+          operand.valid()
+              ? absl::StrCat(" belongs to computation ", operand.instr->parent()->name(), ", not ",
+                             computation_->name())
+              : " is not valid")));
       return invalid;
     }
     instructions.push_back(operand.instr);
@@ -70,7 +70,8 @@ Op Builder::AddInferred(Opcode opcode, absl::Span<const Op> operands, Attributes
     if (computation == nullptr || computation->module() != module_) {
       ReportError(absl::InvalidArgumentError(absl::StrCat(
           OpcodeName(opcode), ": a called computation is ",
-          computation == nullptr ? "missing" : absl::StrCat(computation->name(), " of another module"),
+          computation == nullptr ? "missing"
+                                 : absl::StrCat(computation->name(), " of another module"),
           "; build it with CreateSubBuilder")));
       return Op{nullptr, this};
     }
@@ -108,7 +109,8 @@ absl::StatusOr<Computation*> Builder::BuildComputation(Op root) {
 Computation* Builder::ScalarComputation(Opcode opcode, PrimitiveType type) {
   Computation*& computation = root_->scalar_computations_[{opcode, type}];
   if (computation != nullptr) return computation;
-  std::unique_ptr<Builder> sub = CreateSubBuilder(absl::StrCat(OpcodeName(opcode), "_", Name(type)));
+  std::unique_ptr<Builder> sub =
+      CreateSubBuilder(absl::StrCat(OpcodeName(opcode), "_", Name(type)));
   const Op x = Parameter(sub.get(), 0, Shape(type, {}), "x");
   const Op y = Parameter(sub.get(), 1, Shape(type, {}), "y");
   absl::StatusOr<Computation*> built = sub->BuildComputation(Binary(opcode, x, y));

@@ -6,8 +6,8 @@
 //   Op y = Max(Dot(x, w), BroadcastScalar(ConstantR0<float>(&b, 0), {1, 10}));
 //   absl::StatusOr<std::unique_ptr<Module>> module = b.Build(y);
 //
-// Errors stick: the first one is kept, later operations return an invalid Op, and Build reports it. It
-// names the operation, the operands' shapes and what was expected. A builder is for one thread.
+// Errors stick: the first one is kept, later operations return an invalid Op, and Build reports it.
+// It names the operation, the operands' shapes and what was expected. A builder is for one thread.
 #ifndef GLIA_SERIALIZATION_HLO_BUILDER_H_
 #define GLIA_SERIALIZATION_HLO_BUILDER_H_
 
@@ -46,16 +46,16 @@ class Builder {
   Builder(const Builder&) = delete;
   Builder& operator=(const Builder&) = delete;
 
-  // A builder for a computation of the same module, to be called by operations of this builder or of
-  // others of the module. Must not outlive this builder's Build.
+  // A builder for a computation of the same module, to be called by operations of this builder or
+  // of others of the module. Must not outlive this builder's Build.
   std::unique_ptr<Builder> CreateSubBuilder(absl::string_view name);
 
-  // Finishes a sub-builder with this root (must belong to it). The computation belongs to the module. Its
-  // first error, if any, is returned, and becomes the error of the parent too.
+  // Finishes a sub-builder with this root (must belong to it). The computation belongs to the
+  // module. Its first error, if any, is returned, and becomes the error of the parent too.
   absl::StatusOr<Computation*> BuildComputation(Op root);
 
-  // (type[], type[]) -> type[] with one binary instruction; made once per module and kind. For compare,
-  // pass kPred results through SubBuilder instead.
+  // (type[], type[]) -> type[] with one binary instruction; made once per module and kind. For
+  // compare, pass kPred results through SubBuilder instead.
   Computation* ScalarComputation(Opcode opcode, PrimitiveType type);
 
   // Finishes the module; the builder is empty afterwards. The root is an Op, or a tuple of several.
@@ -73,8 +73,8 @@ class Builder {
   Module* module() const { return module_; }
   Computation* computation() const { return computation_; }
 
-  // Adds an instruction as given, without checks; for the functions below. With an error pending, or an
-  // operand that is invalid or of another builder, returns an invalid Op.
+  // Adds an instruction as given, without checks; for the functions below. With an error pending,
+  // or an operand that is invalid or of another builder, returns an invalid Op.
   Op AddInstruction(Opcode opcode, absl::StatusOr<Shape> shape, absl::Span<const Op> operands,
                     Attributes attributes = {}, std::vector<Computation*> called = {},
                     absl::string_view name = "");
@@ -146,8 +146,9 @@ Op Unary(Opcode opcode, Op x);
 Op Convert(Op x, PrimitiveType type);
 Op BitcastConvert(Op x, PrimitiveType type);
 
-// ---- Binary. Operands have equal types and dims, but a scalar is broadcast to the other operand's dims, and
-// with broadcast_dims the operand of lower rank is: its dim i becomes dim broadcast_dims[i] of the result.
+// ---- Binary. Operands have equal types and dims, but a scalar is broadcast to the other operand's
+// dims, and with broadcast_dims the operand of lower rank is: its dim i becomes dim
+// broadcast_dims[i] of the result.
 Op Add(Op a, Op b, absl::Span<const int64_t> broadcast_dims = {});
 Op Sub(Op a, Op b, absl::Span<const int64_t> broadcast_dims = {});
 Op Mul(Op a, Op b, absl::Span<const int64_t> broadcast_dims = {});
@@ -183,7 +184,8 @@ Op Clamp(Op low, Op x, Op high);
 // ---- Movement.
 // New dims of size `sizes` in front of x's.
 Op Broadcast(Op x, absl::Span<const int64_t> sizes);
-// Dim i of x becomes dim dims[i] of the result; size-1 dims of x are stretched (by a reshape first).
+// Dim i of x becomes dim dims[i] of the result; size-1 dims of x are stretched (by a reshape
+// first).
 Op BroadcastInDim(Op x, absl::Span<const int64_t> result_dims, absl::Span<const int64_t> dims);
 // A scalar to any dims (returns x itself for {}).
 Op BroadcastScalar(Op x, absl::Span<const int64_t> result_dims);
@@ -212,7 +214,8 @@ Op Dot(Op a, Op b);
 // `type`: of the result, or kInvalid for that of the operands.
 Op DotGeneral(Op a, Op b, DotDims dims, PrimitiveType type = kInvalid,
               std::vector<Precision> precision = {});
-// The window's sizes are taken from the kernel when 0 or when the window is shorter than the spatial rank.
+// The window's sizes are taken from the kernel when 0 or when the window is shorter than the
+// spatial rank.
 Op Conv(Op input, Op kernel, Window window, ConvDims dims, int64_t feature_group_count = 1,
         int64_t batch_group_count = 1, PrimitiveType type = kInvalid,
         std::vector<Precision> precision = {});
@@ -228,7 +231,8 @@ Op ReduceWindowVariadic(absl::Span<const Op> operands, absl::Span<const Op> init
 Op SelectAndScatter(Op x, Op source, Op init, Computation* select, Computation* scatter,
                     Window window);
 // One operand gives an array, several a tuple. The comparator takes two scalars per operand.
-Op Sort(absl::Span<const Op> operands, Computation* comparator, int64_t dim, bool is_stable = false);
+Op Sort(absl::Span<const Op> operands, Computation* comparator, int64_t dim,
+        bool is_stable = false);
 // (values, s32 indices) over the last dim.
 Op TopK(Op x, int64_t k, bool largest = true);
 Op Map(absl::Span<const Op> operands, Computation* function);

@@ -15,8 +15,8 @@ std::vector<int64_t> ToVector(absl::Span<const int64_t> values) {
   return std::vector<int64_t>(values.begin(), values.end());
 }
 
-// The builder of the first operand that has one. Operations on no operand at all have no builder to report
-// to, so they give an invalid Op.
+// The builder of the first operand that has one. Operations on no operand at all have no builder to
+// report to, so they give an invalid Op.
 Builder* BuilderOf(absl::Span<const Op> operands) {
   for (const Op& operand : operands) {
     if (operand.builder != nullptr) return operand.builder;
@@ -144,9 +144,9 @@ GLIA_HLO_UNARY(Tan, kTan)
 GLIA_HLO_UNARY(Tanh, kTanh)
 #undef GLIA_HLO_UNARY
 
-#define GLIA_HLO_BINARY(function, opcode)                                \
-  Op function(Op a, Op b, absl::Span<const int64_t> broadcast_dims) {    \
-    return Binary(Opcode::opcode, a, b, broadcast_dims);                 \
+#define GLIA_HLO_BINARY(function, opcode)                             \
+  Op function(Op a, Op b, absl::Span<const int64_t> broadcast_dims) { \
+    return Binary(Opcode::opcode, a, b, broadcast_dims);              \
   }
 GLIA_HLO_BINARY(Add, kAdd)
 GLIA_HLO_BINARY(Sub, kSubtract)
@@ -165,9 +165,10 @@ GLIA_HLO_BINARY(ShiftRightArithmetic, kShiftRightArithmetic)
 GLIA_HLO_BINARY(ShiftRightLogical, kShiftRightLogical)
 #undef GLIA_HLO_BINARY
 
-#define GLIA_HLO_COMPARE(function, direction)                                                     \
-  Op function(Op a, Op b, absl::Span<const int64_t> broadcast_dims) {                             \
-    return Compare(a, b, ComparisonDirection::direction, ComparisonType::kDefault, broadcast_dims); \
+#define GLIA_HLO_COMPARE(function, direction)                                      \
+  Op function(Op a, Op b, absl::Span<const int64_t> broadcast_dims) {              \
+    return Compare(a, b, ComparisonDirection::direction, ComparisonType::kDefault, \
+                   broadcast_dims);                                                \
   }
 GLIA_HLO_COMPARE(Eq, kEq)
 GLIA_HLO_COMPARE(Ne, kNe)

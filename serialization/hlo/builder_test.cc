@@ -25,7 +25,8 @@ TEST(Builder, Mlp) {
   b.SetOpMetadata({"aten::relu", "relu", "", 0});
   const Op relu = Max(Dot(x, w), ConstantR0<float>(&b, 0));
   b.ClearOpMetadata();
-  const Op sum = Reduce(relu, ConstantR0<float>(&b, 0), b.ScalarComputation(Opcode::kAdd, kF32), {1});
+  const Op sum =
+      Reduce(relu, ConstantR0<float>(&b, 0), b.ScalarComputation(Opcode::kAdd, kF32), {1});
   EXPECT_EQ(relu.instr->metadata.op_type, "aten::relu");
   EXPECT_TRUE(sum.instr->metadata.empty());
   ExpectBuilds(&b, Div(relu, sum, {0}), "f32[1,10]");

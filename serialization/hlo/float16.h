@@ -1,5 +1,5 @@
-// IEEE binary16 ("f16") and bfloat16 ("bf16"), held as their 16 bits. Conversions from float round to
-// nearest, ties to even; NaNs stay NaNs. Thread-safe.
+// IEEE binary16 ("f16") and bfloat16 ("bf16"), held as their 16 bits. Conversions from float round
+// to nearest, ties to even; NaNs stay NaNs. Thread-safe.
 #ifndef GLIA_SERIALIZATION_HLO_FLOAT16_H_
 #define GLIA_SERIALIZATION_HLO_FLOAT16_H_
 

@@ -5,7 +5,8 @@
 namespace glia::hlo {
 
 // Written as ToString prints it, but for the order.
-inline constexpr char kEveryInstruction[] = R"(HloModule every, input_output_alias={ {0}: (0, {}, may-alias), {1}: (1, {}, must-alias) }, entry_computation_layout={(f32[2,3]{1,0}, s32[4]{0}, f32[1,8,8,4]{3,2,1,0}, u64[2]{0}, pred[])->(f32[2,3]{1,0}, s32[4]{0})}, frontend_attributes={fingerprint="a\"b",mode="x"}
+inline constexpr char kEveryInstruction[] =
+    R"(HloModule every, input_output_alias={ {0}: (0, {}, may-alias), {1}: (1, {}, must-alias) }, entry_computation_layout={(f32[2,3]{1,0}, s32[4]{0}, f32[1,8,8,4]{3,2,1,0}, u64[2]{0}, pred[])->(f32[2,3]{1,0}, s32[4]{0})}, frontend_attributes={fingerprint="a\"b",mode="x"}
 
 %add (a: f32[], b: f32[]) -> f32[] {
   %a = f32[] parameter(0)

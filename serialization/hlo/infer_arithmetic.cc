@@ -52,8 +52,8 @@ Shape OneOrTuple(std::vector<Shape> shapes) {
   return shapes.size() == 1 ? shapes[0] : Shape::Tuple(std::move(shapes));
 }
 
-// Checks operands of reduce and reduce-window, N arrays and then N scalar initial values, and the reducer
-// (T0 … TN-1, T0 … TN-1) -> (T0 … TN-1). Sets N.
+// Checks operands of reduce and reduce-window, N arrays and then N scalar initial values, and the
+// reducer (T0 … TN-1, T0 … TN-1) -> (T0 … TN-1). Sets N.
 absl::Status CheckReduction(const Input& input, size_t* n) {
   if (input.operands.empty() || input.operands.size() % 2 != 0) {
     return Error(input, "needs as many initial values as operands");
@@ -143,8 +143,7 @@ Result InferConvolution(const Input& input) {
     return Error(input, "the kernel must have ", features, " / ", groups,
                  " input features, but has ", kernel_features);
   }
-  if (out_features % groups != 0 || out_features % batch_groups != 0 ||
-      batch % batch_groups != 0) {
+  if (out_features % groups != 0 || out_features % batch_groups != 0 || batch % batch_groups != 0) {
     return Error(input, "batch ", batch, " and output features ", out_features,
                  " must be multiples of the group counts ", groups, " and ", batch_groups);
   }

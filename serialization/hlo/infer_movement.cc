@@ -200,9 +200,10 @@ Result InferPad(const Input& input) {
   for (int64_t d = 0; d < x.rank(); ++d) {
     const PaddingDim& pad = padding[d];
     if (pad.interior < 0) return Error(input, "interior padding ", pad.interior, " of dim ", d);
-    const __int128 size = static_cast<__int128>(x.dims[d]) +
-                          static_cast<__int128>(std::max<int64_t>(x.dims[d] - 1, 0)) * pad.interior +
-                          pad.low + pad.high;
+    const __int128 size =
+        static_cast<__int128>(x.dims[d]) +
+        static_cast<__int128>(std::max<int64_t>(x.dims[d] - 1, 0)) * pad.interior + pad.low +
+        pad.high;
     if (size < 0 || size > (int64_t{1} << 60)) {
       return Error(input, "padding low=", pad.low, " high=", pad.high, " interior=", pad.interior,
                    " gives dim ", d, size < 0 ? " a negative size" : " too large a size");

@@ -191,8 +191,7 @@ Instruction* Computation::Add(Opcode opcode, Shape shape, absl::Span<Instruction
 }
 
 Instruction* Computation::AddCopy(const Instruction& original,
-                                  absl::Span<Instruction* const> operands,
-                                  absl::string_view name) {
+                                  absl::Span<Instruction* const> operands, absl::string_view name) {
   Instruction* copy = Add(original.opcode_, original.shape, operands, name);
   static_cast<Attributes&>(*copy) = original;
   copy->called = original.called;
@@ -362,7 +361,8 @@ Instruction* Computation::Inline(const Computation& source,
     }
     std::vector<Instruction*> operands;
     operands.reserve(instruction->operands_.size());
-    for (const Instruction* operand : instruction->operands_) operands.push_back(copies.at(operand));
+    for (const Instruction* operand : instruction->operands_)
+      operands.push_back(copies.at(operand));
     copies[instruction] = AddCopy(*instruction, operands, instruction->name_);
   }
   return copies.at(source.root_);
@@ -429,8 +429,8 @@ std::vector<Instruction*> Module::CallersOf(const Computation* computation) cons
   std::vector<Instruction*> callers;
   for (const auto& candidate : computations_) {
     for (const auto& instruction : candidate->instructions_) {
-      if (instruction != nullptr && std::count(instruction->called.begin(),
-                                               instruction->called.end(), computation) > 0) {
+      if (instruction != nullptr &&
+          std::count(instruction->called.begin(), instruction->called.end(), computation) > 0) {
         callers.push_back(instruction.get());
       }
     }

@@ -1,10 +1,10 @@
 // The HLO program in memory: a Module owns Computations, a Computation owns Instructions, and an
-// Instruction points to its operands. Builder, parser, verifier, evaluator and compiler passes share it;
-// hlo.proto is the form on the wire.
+// Instruction points to its operands. Builder, parser, verifier, evaluator and compiler passes
+// share it; hlo.proto is the form on the wire.
 //
-// Every edit here is O(1) or linear in what it touches, so that programs of 100,000 instructions are
-// cheap. Nothing here checks shapes (see verifier.h). Not thread-safe for writers; any number of
-// threads may read a module that nobody changes.
+// Every edit here is O(1) or linear in what it touches, so that programs of 100,000 instructions
+// are cheap. Nothing here checks shapes (see verifier.h). Not thread-safe for writers; any number
+// of threads may read a module that nobody changes.
 #ifndef GLIA_SERIALIZATION_HLO_IR_H_
 #define GLIA_SERIALIZATION_HLO_IR_H_
 
@@ -45,7 +45,8 @@ class Instruction : public Attributes {
 
   // Unique among the instructions of the module, >= 0.
   int64_t id() const { return id_; }
-  // Unique in the computation; without the '%' of the text form. Made of letters, digits, '_', '.' and '-'.
+  // Unique in the computation; without the '%' of the text form. Made of letters, digits, '_', '.'
+  // and '-'.
   const std::string& name() const { return name_; }
 
   const std::vector<Instruction*>& operands() const { return operands_; }
@@ -70,14 +71,14 @@ class Instruction : public Attributes {
   // Makes every user read `replacement`, which becomes the root if this was it. O(uses).
   void ReplaceAllUsesWith(Instruction* replacement);
 
-  // Must not be removed when dead: parameters, and custom-calls that say so. A call, while or conditional
-  // is as pure as what it calls: see HasSideEffectTransitively.
+  // Must not be removed when dead: parameters, and custom-calls that say so. A call, while or
+  // conditional is as pure as what it calls: see HasSideEffectTransitively.
   bool HasSideEffect() const;
   bool HasSideEffectTransitively() const;
 
-  // Computations it calls: call, map, fusion, reduce, reduce-window, scatter, sort, custom-call: to_apply
-  // (custom-call: any number). select-and-scatter: select, scatter. while: body, condition. conditional:
-  // true, false, or one per branch of an indexed one.
+  // Computations it calls: call, map, fusion, reduce, reduce-window, scatter, sort, custom-call:
+  // to_apply (custom-call: any number). select-and-scatter: select, scatter. while: body,
+  // condition. conditional: true, false, or one per branch of an indexed one.
   std::vector<Computation*> called;
 
   Computation* to_apply() const { return called[0]; }
@@ -123,13 +124,14 @@ class Computation {
   Instruction* Add(Opcode opcode, Shape shape, absl::Span<Instruction* const> operands = {},
                    absl::string_view name = "");
 
-  // Appends a copy of `original` (of any computation) with its attributes, called computations and shape,
-  // but with these operands.
+  // Appends a copy of `original` (of any computation) with its attributes, called computations and
+  // shape, but with these operands.
   Instruction* AddCopy(const Instruction& original, absl::Span<Instruction* const> operands,
                        absl::string_view name = "");
 
-  // A parameter or a constant (of the literal's shape). Parameters are added in this way only; a number
-  // that is negative or above 2^20 is not entered in parameters(), and the verifier refuses it.
+  // A parameter or a constant (of the literal's shape). Parameters are added in this way only; a
+  // number that is negative or above 2^20 is not entered in parameters(), and the verifier refuses
+  // it.
   Instruction* AddParameter(int64_t number, Shape shape, absl::string_view name = "");
   Instruction* AddConstant(Literal value, absl::string_view name = "");
 
@@ -145,30 +147,32 @@ class Computation {
 
   int64_t instruction_count() const { return static_cast<int64_t>(live_); }
 
-  // All instructions in a valid order (operands before users), including dead ones, stable with respect
-  // to the order of addition where dependencies allow. Linear. The vector is the caller's: instructions
-  // may be added and removed while walking it (do not touch those removed).
+  // All instructions in a valid order (operands before users), including dead ones, stable with
+  // respect to the order of addition where dependencies allow. Linear. The vector is the caller's:
+  // instructions may be added and removed while walking it (do not touch those removed).
   std::vector<Instruction*> PostOrder() const;
 
-  // Instructions in the order they were added or last sorted, as above the caller's own vector. After
-  // Builder, parser, proto conversion and Sort it is a post order.
+  // Instructions in the order they were added or last sorted, as above the caller's own vector.
+  // After Builder, parser, proto conversion and Sort it is a post order.
   std::vector<Instruction*> Instructions() const;
   // Makes the stored order PostOrder().
   void Sort();
 
-  // Removes an instruction without uses that is not the root. Parameters may be removed too: renumber the
-  // later ones.
+  // Removes an instruction without uses that is not the root. Parameters may be removed too:
+  // renumber the later ones.
   void Remove(Instruction* instruction);
-  // Removes it and then its operands, transitively, as far as they became dead and have no side effects.
+  // Removes it and then its operands, transitively, as far as they became dead and have no side
+  // effects.
   void RemoveWithDeadOperands(Instruction* instruction);
-  // Removes everything the root does not need, except parameters and side effects; returns how many.
+  // Removes everything the root does not need, except parameters and side effects; returns how
+  // many.
   int64_t RemoveDead();
 
   // Instruction by name; null when absent.
   Instruction* Find(absl::string_view name) const;
 
-  // Copies all of `source` into this computation, `parameters` standing for its parameters (one for each),
-  // and returns the copy of the root. The heart of inlining.
+  // Copies all of `source` into this computation, `parameters` standing for its parameters (one for
+  // each), and returns the copy of the root. The heart of inlining.
   Instruction* Inline(const Computation& source, absl::Span<Instruction* const> parameters);
 
  private:
@@ -227,8 +231,8 @@ class Module {
   int64_t computation_count() const { return static_cast<int64_t>(computations_.size()); }
   Computation* Find(absl::string_view name) const;
 
-  // Callees before callers, entry last; those that the entry does not reach are included, before it.
-  // Recursion (invalid HLO) does not loop, and the order is then unspecified.
+  // Callees before callers, entry last; those that the entry does not reach are included, before
+  // it. Recursion (invalid HLO) does not loop, and the order is then unspecified.
   std::vector<Computation*> MakeComputationPostOrder() const;
 
   // Removes a computation that nothing calls.
@@ -240,17 +244,19 @@ class Module {
 
   // Deep copy; ids and names are kept.
   std::unique_ptr<Module> Clone() const;
-  // Copies a computation and everything it calls into `target` and returns the copy; `mapped` holds the
-  // computations already copied and is extended.
-  static Computation* CopyComputation(const Computation& source, Module* target,
-                                      absl::flat_hash_map<const Computation*, Computation*>* mapped);
+  // Copies a computation and everything it calls into `target` and returns the copy; `mapped` holds
+  // the computations already copied and is extended.
+  static Computation* CopyComputation(
+      const Computation& source, Module* target,
+      absl::flat_hash_map<const Computation*, Computation*>* mapped);
 
   // Parameters and result of the entry computation, as the instructions say.
   ProgramShape program_shape() const;
 
   int64_t instruction_count() const;
 
-  // Gives the instruction or computation an id from outside (as read from a file), which must be free.
+  // Gives the instruction or computation an id from outside (as read from a file), which must be
+  // free.
   void SetId(Instruction* instruction, int64_t id);
   void SetId(Computation* computation, int64_t id);
 
@@ -269,8 +275,9 @@ class Module {
   int64_t next_id_ = 1;
 };
 
-// The name as the text form can hold it: other characters than [A-Za-z0-9_.-] become '_', and a leading
-// digit, '.' or '-' gets a '_' in front. Names of instructions and computations pass through it.
+// The name as the text form can hold it: other characters than [A-Za-z0-9_.-] become '_', and a
+// leading digit, '.' or '-' gets a '_' in front. Names of instructions and computations pass
+// through it.
 std::string SanitizeName(absl::string_view name);
 
 // Parameters and result of any computation.

@@ -14,7 +14,8 @@
 namespace glia::hlo {
 namespace {
 
-// A caller's error that the types cannot prevent: as an index out of bounds of a container would be.
+// A caller's error that the types cannot prevent: as an index out of bounds of a container would
+// be.
 [[noreturn]] void Die(const std::string& message) {
   std::cerr << "glia::hlo::Literal: " << message << std::endl;
   std::abort();
@@ -23,7 +24,8 @@ namespace {
 // Cache-line aligned so that readers may use vector loads.
 std::shared_ptr<void> Allocate(int64_t bytes) {
   constexpr size_t kAlign = 64;
-  void* data = std::aligned_alloc(kAlign, (static_cast<size_t>(bytes) + kAlign - 1) / kAlign * kAlign);
+  void* data =
+      std::aligned_alloc(kAlign, (static_cast<size_t>(bytes) + kAlign - 1) / kAlign * kAlign);
   if (data == nullptr) Die(absl::StrCat("out of memory for ", bytes, " bytes"));
   return std::shared_ptr<void>(data, std::free);
 }
@@ -43,7 +45,8 @@ Int Saturate(From value) {
 template <typename T>
 T Load(const void* data, int64_t i) {
   T value;
-  std::memcpy(&value, static_cast<const char*>(data) + i * static_cast<int64_t>(sizeof(T)), sizeof(T));
+  std::memcpy(&value, static_cast<const char*>(data) + i * static_cast<int64_t>(sizeof(T)),
+              sizeof(T));
   return value;
 }
 
@@ -52,7 +55,8 @@ void Store(void* data, int64_t i, T value) {
   std::memcpy(static_cast<char*>(data) + i * static_cast<int64_t>(sizeof(T)), &value, sizeof(T));
 }
 
-// OCP 8-bit floats: e5m2 is the upper half of a binary16; e4m3fn has bias 7, no infinities and NaN 0x7f.
+// OCP 8-bit floats: e5m2 is the upper half of a binary16; e4m3fn has bias 7, no infinities and NaN
+// 0x7f.
 float F8E4M3FNToFloat(uint8_t bits) {
   const int exponent = (bits >> 3) & 15;
   const int mantissa = bits & 7;
@@ -151,7 +155,8 @@ Literal Literal::FromBytes(const Shape& shape, const void* data) {
   return literal;
 }
 
-Literal Literal::View(const Shape& shape, const void* data, std::shared_ptr<const void> keep_alive) {
+Literal Literal::View(const Shape& shape, const void* data,
+                      std::shared_ptr<const void> keep_alive) {
   Literal literal;
   literal.shape_ = shape;
   if (shape.bytes() > 0) {
@@ -189,26 +194,44 @@ void* Literal::MutableRaw() {
 double Literal::GetAsDouble(int64_t i) const {
   if (i < 0 || i >= elements()) Die(absl::StrCat("element ", i, " of ", shape_.ToString()));
   switch (shape_.type) {
-    case kPred: return Load<uint8_t>(data_, i) != 0 ? 1 : 0;
+    case kPred:
+      return Load<uint8_t>(data_, i) != 0 ? 1 : 0;
     case kS4:
-    case kS8: return Load<int8_t>(data_, i);
-    case kS16: return Load<int16_t>(data_, i);
-    case kS32: return Load<int32_t>(data_, i);
-    case kS64: return static_cast<double>(Load<int64_t>(data_, i));
+    case kS8:
+      return Load<int8_t>(data_, i);
+    case kS16:
+      return Load<int16_t>(data_, i);
+    case kS32:
+      return Load<int32_t>(data_, i);
+    case kS64:
+      return static_cast<double>(Load<int64_t>(data_, i));
     case kU4:
-    case kU8: return Load<uint8_t>(data_, i);
-    case kU16: return Load<uint16_t>(data_, i);
-    case kU32: return Load<uint32_t>(data_, i);
-    case kU64: return static_cast<double>(Load<uint64_t>(data_, i));
-    case kF8E5M2: return F16ToFloat(static_cast<uint16_t>(Load<uint8_t>(data_, i) << 8));
-    case kF8E4M3FN: return F8E4M3FNToFloat(Load<uint8_t>(data_, i));
-    case kF16: return F16ToFloat(Load<uint16_t>(data_, i));
-    case kBF16: return BF16ToFloat(Load<uint16_t>(data_, i));
-    case kF32: return Load<float>(data_, i);
-    case kF64: return Load<double>(data_, i);
-    case kC64: return Load<std::complex<float>>(data_, i).real();
-    case kC128: return Load<std::complex<double>>(data_, i).real();
-    default: return 0;  // other types have no elements
+    case kU8:
+      return Load<uint8_t>(data_, i);
+    case kU16:
+      return Load<uint16_t>(data_, i);
+    case kU32:
+      return Load<uint32_t>(data_, i);
+    case kU64:
+      return static_cast<double>(Load<uint64_t>(data_, i));
+    case kF8E5M2:
+      return F16ToFloat(static_cast<uint16_t>(Load<uint8_t>(data_, i) << 8));
+    case kF8E4M3FN:
+      return F8E4M3FNToFloat(Load<uint8_t>(data_, i));
+    case kF16:
+      return F16ToFloat(Load<uint16_t>(data_, i));
+    case kBF16:
+      return BF16ToFloat(Load<uint16_t>(data_, i));
+    case kF32:
+      return Load<float>(data_, i);
+    case kF64:
+      return Load<double>(data_, i);
+    case kC64:
+      return Load<std::complex<float>>(data_, i).real();
+    case kC128:
+      return Load<std::complex<double>>(data_, i).real();
+    default:
+      return 0;  // other types have no elements
   }
 }
 
@@ -224,26 +247,46 @@ void Literal::SetFromDouble(int64_t i, double value) {
     return FloatFromBits(bits | 1u);
   };
   switch (shape_.type) {
-    case kPred: return Store<uint8_t>(data, i, value != 0 ? 1 : 0);
-    case kS4: return Store(data, i, static_cast<int8_t>(std::min(7.0, std::max(-8.0, value))));
-    case kU4: return Store(data, i, static_cast<uint8_t>(std::min(15.0, std::max(0.0, value))));
-    case kS8: return Store(data, i, Saturate<int8_t>(value));
-    case kS16: return Store(data, i, Saturate<int16_t>(value));
-    case kS32: return Store(data, i, Saturate<int32_t>(value));
-    case kS64: return Store(data, i, Saturate<int64_t>(value));
-    case kU8: return Store(data, i, Saturate<uint8_t>(value));
-    case kU16: return Store(data, i, Saturate<uint16_t>(value));
-    case kU32: return Store(data, i, Saturate<uint32_t>(value));
-    case kU64: return Store(data, i, Saturate<uint64_t>(value));
-    case kF8E5M2: return Store(data, i, FloatToF8E5M2(to_float_odd(value)));
-    case kF8E4M3FN: return Store(data, i, FloatToF8E4M3FN(to_float_odd(value)));
-    case kF16: return Store(data, i, FloatToF16(to_float_odd(value)));
-    case kBF16: return Store(data, i, FloatToBF16(to_float_odd(value)));
-    case kF32: return Store(data, i, static_cast<float>(value));
-    case kF64: return Store(data, i, value);
-    case kC64: return Store(data, i, std::complex<float>(static_cast<float>(value), 0));
-    case kC128: return Store(data, i, std::complex<double>(value, 0));
-    default: return;
+    case kPred:
+      return Store<uint8_t>(data, i, value != 0 ? 1 : 0);
+    case kS4:
+      return Store(data, i, static_cast<int8_t>(std::min(7.0, std::max(-8.0, value))));
+    case kU4:
+      return Store(data, i, static_cast<uint8_t>(std::min(15.0, std::max(0.0, value))));
+    case kS8:
+      return Store(data, i, Saturate<int8_t>(value));
+    case kS16:
+      return Store(data, i, Saturate<int16_t>(value));
+    case kS32:
+      return Store(data, i, Saturate<int32_t>(value));
+    case kS64:
+      return Store(data, i, Saturate<int64_t>(value));
+    case kU8:
+      return Store(data, i, Saturate<uint8_t>(value));
+    case kU16:
+      return Store(data, i, Saturate<uint16_t>(value));
+    case kU32:
+      return Store(data, i, Saturate<uint32_t>(value));
+    case kU64:
+      return Store(data, i, Saturate<uint64_t>(value));
+    case kF8E5M2:
+      return Store(data, i, FloatToF8E5M2(to_float_odd(value)));
+    case kF8E4M3FN:
+      return Store(data, i, FloatToF8E4M3FN(to_float_odd(value)));
+    case kF16:
+      return Store(data, i, FloatToF16(to_float_odd(value)));
+    case kBF16:
+      return Store(data, i, FloatToBF16(to_float_odd(value)));
+    case kF32:
+      return Store(data, i, static_cast<float>(value));
+    case kF64:
+      return Store(data, i, value);
+    case kC64:
+      return Store(data, i, std::complex<float>(static_cast<float>(value), 0));
+    case kC128:
+      return Store(data, i, std::complex<double>(value, 0));
+    default:
+      return;
   }
 }
 
@@ -292,7 +335,9 @@ Literal Literal::Reshaped(std::vector<int64_t> dims) const {
   return result;
 }
 
-std::string Literal::ToString(int64_t max_elements) const { return LiteralText(*this, max_elements); }
+std::string Literal::ToString(int64_t max_elements) const {
+  return LiteralText(*this, max_elements);
+}
 
 bool operator==(const Literal& a, const Literal& b) {
   if (!Compatible(a.shape(), b.shape())) return false;

@@ -1,9 +1,9 @@
 // A constant array or tuple of arrays.
 //
-// Data is row-major in the order of the logical dims, whatever the layout of the shape; PRED is one byte
-// (0 or 1), BF16 and F16 are uint16_t (see float16.h), C64 and C128 are std::complex, S4 and U4 one byte
-// an element. Copying a Literal shares its bytes; MutableData makes them its own first. Reading from
-// several threads is safe.
+// Data is row-major in the order of the logical dims, whatever the layout of the shape; PRED is one
+// byte (0 or 1), BF16 and F16 are uint16_t (see float16.h), C64 and C128 are std::complex, S4 and
+// U4 one byte an element. Copying a Literal shares its bytes; MutableData makes them its own first.
+// Reading from several threads is safe.
 #ifndef GLIA_SERIALIZATION_HLO_LITERAL_H_
 #define GLIA_SERIALIZATION_HLO_LITERAL_H_
 
@@ -20,23 +20,38 @@
 
 namespace glia::hlo {
 
-// The PrimitiveType that a C++ element type stands for. uint16_t is U16; for bf16 and f16, name the type.
+// The PrimitiveType that a C++ element type stands for. uint16_t is U16; for bf16 and f16, name the
+// type.
 template <typename T>
 constexpr PrimitiveType NativeType() {
-  if constexpr (std::is_same_v<T, bool>) return kPred;
-  else if constexpr (std::is_same_v<T, int8_t>) return kS8;
-  else if constexpr (std::is_same_v<T, int16_t>) return kS16;
-  else if constexpr (std::is_same_v<T, int32_t>) return kS32;
-  else if constexpr (std::is_same_v<T, int64_t> || std::is_same_v<T, long long>) return kS64;
-  else if constexpr (std::is_same_v<T, uint8_t>) return kU8;
-  else if constexpr (std::is_same_v<T, uint16_t>) return kU16;
-  else if constexpr (std::is_same_v<T, uint32_t>) return kU32;
-  else if constexpr (std::is_same_v<T, uint64_t>) return kU64;
-  else if constexpr (std::is_same_v<T, float>) return kF32;
-  else if constexpr (std::is_same_v<T, double>) return kF64;
-  else if constexpr (std::is_same_v<T, std::complex<float>>) return kC64;
-  else if constexpr (std::is_same_v<T, std::complex<double>>) return kC128;
-  else return kInvalid;
+  if constexpr (std::is_same_v<T, bool>)
+    return kPred;
+  else if constexpr (std::is_same_v<T, int8_t>)
+    return kS8;
+  else if constexpr (std::is_same_v<T, int16_t>)
+    return kS16;
+  else if constexpr (std::is_same_v<T, int32_t>)
+    return kS32;
+  else if constexpr (std::is_same_v<T, int64_t> || std::is_same_v<T, long long>)
+    return kS64;
+  else if constexpr (std::is_same_v<T, uint8_t>)
+    return kU8;
+  else if constexpr (std::is_same_v<T, uint16_t>)
+    return kU16;
+  else if constexpr (std::is_same_v<T, uint32_t>)
+    return kU32;
+  else if constexpr (std::is_same_v<T, uint64_t>)
+    return kU64;
+  else if constexpr (std::is_same_v<T, float>)
+    return kF32;
+  else if constexpr (std::is_same_v<T, double>)
+    return kF64;
+  else if constexpr (std::is_same_v<T, std::complex<float>>)
+    return kC64;
+  else if constexpr (std::is_same_v<T, std::complex<double>>)
+    return kC128;
+  else
+    return kInvalid;
 }
 
 class Literal {
@@ -79,7 +94,8 @@ class Literal {
   // Makes the bytes this literal's alone (a copy if they are shared or foreign), then gives them.
   void* MutableRaw();
 
-  // Typed access. sizeof(T) must be the size of an element (bool for PRED, uint16_t for BF16 and F16).
+  // Typed access. sizeof(T) must be the size of an element (bool for PRED, uint16_t for BF16 and
+  // F16).
   template <typename T>
   absl::Span<const T> data() const {
     return absl::Span<const T>(static_cast<const T*>(data_), static_cast<size_t>(Count<T>()));
@@ -125,11 +141,13 @@ class Literal {
   Shape shape_;
   const void* data_ = nullptr;
   std::shared_ptr<const void> owner_;
-  bool owns_ = false;  // the bytes are a buffer allocated by a Literal, hence writable when unshared
+  bool owns_ =
+      false;  // the bytes are a buffer allocated by a Literal, hence writable when unshared
   std::vector<Literal> tuple_;
 };
 
-// Shapes are compatible and all bytes equal (so NaN equals the same NaN, and 0.0 differs from -0.0).
+// Shapes are compatible and all bytes equal (so NaN equals the same NaN, and 0.0 differs from
+// -0.0).
 bool operator==(const Literal& a, const Literal& b);
 inline bool operator!=(const Literal& a, const Literal& b) { return !(a == b); }
 

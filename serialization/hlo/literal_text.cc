@@ -26,18 +26,25 @@ struct FloatLayout {
 
 FloatLayout LayoutOf(PrimitiveType type) {
   switch (type) {
-    case kF64: return {64, 52};
-    case kF16: return {16, 10};
-    case kBF16: return {16, 7};
-    case kF8E5M2: return {8, 2};
-    case kF8E4M3FN: return {8, 3};
-    default: return {32, 23};
+    case kF64:
+      return {64, 52};
+    case kF16:
+      return {16, 10};
+    case kBF16:
+      return {16, 7};
+    case kF8E5M2:
+      return {8, 2};
+    case kF8E4M3FN:
+      return {8, 3};
+    default:
+      return {32, 23};
   }
 }
 
 uint64_t LoadBits(const void* data, int64_t i, int bits) {
   uint64_t value = 0;
-  std::memcpy(&value, static_cast<const char*>(data) + i * (bits / 8), static_cast<size_t>(bits / 8));
+  std::memcpy(&value, static_cast<const char*>(data) + i * (bits / 8),
+              static_cast<size_t>(bits / 8));
   return value;
 }
 
@@ -69,8 +76,8 @@ void AppendFloat(PrimitiveType type, const void* data, int64_t i, std::string* o
     if ((bits >> (layout.bits - 1)) != 0) *out += '-';
     *out += "nan";
     const uint64_t mantissa = bits & ((uint64_t{1} << layout.mantissa_bits) - 1);
-    const bool canonical =
-        type == kF8E4M3FN || mantissa == uint64_t{1} << (layout.mantissa_bits - 1);
+    const bool canonical = type == kF8E4M3FN || mantissa == uint64_t{1}
+                                                                << (layout.mantissa_bits - 1);
     if (!canonical) absl::StrAppend(out, "(0x", absl::Hex(mantissa), ")");
   } else if (std::isinf(value)) {
     *out += value < 0 ? "-inf" : "inf";
@@ -164,9 +171,11 @@ class LiteralParser {
       if (!status.ok()) return status;
       return Literal::Tuple(std::move(elements));
     }
-    if (!shape.IsArray()) return cursor_.Error(absl::StrCat("no literal has shape ", shape.ToString()));
+    if (!shape.IsArray())
+      return cursor_.Error(absl::StrCat("no literal has shape ", shape.ToString()));
     const int64_t count = shape.elements();
-    // Each element takes at least one character: this bounds what a short text can make us allocate.
+    // Each element takes at least one character: this bounds what a short text can make us
+    // allocate.
     if (count > static_cast<int64_t>(cursor_.rest().size())) {
       return cursor_.Error(absl::StrCat("too few values for ", shape.ToString()));
     }
@@ -203,9 +212,11 @@ class LiteralParser {
         starts.pop_back();
       } else if (cursor_.Eat("...")) {
         return cursor_.Error(
-            "the constant's values were left out of the text; dump it with large constants printed");
+            "the constant's values were left out of the text; dump it with large constants "
+            "printed");
       } else {
-        if (next == count) return cursor_.Error(absl::StrCat("too many values for ", shape.ToString()));
+        if (next == count)
+          return cursor_.Error(absl::StrCat("too many values for ", shape.ToString()));
         absl::Status status = ParseElement(literal, next++);
         if (!status.ok()) return status;
       }
@@ -229,7 +240,8 @@ class LiteralParser {
 
   void Store(PrimitiveType type, Literal* literal, int64_t i, uint64_t bits) {
     const auto size = static_cast<size_t>(ByteSize(type));
-    std::memcpy(static_cast<char*>(literal->MutableRaw()) + static_cast<size_t>(i) * size, &bits, size);
+    std::memcpy(static_cast<char*>(literal->MutableRaw()) + static_cast<size_t>(i) * size, &bits,
+                size);
   }
 
   absl::Status ParseScalar(PrimitiveType type, Literal* literal, int64_t i) {

@@ -12,13 +12,13 @@ namespace glia::hlo {
 
 class TextCursor;  // text_cursor.h
 
-// The text of a literal; parsing it gives the same values bit for bit (NaN payloads included). After
-// max_elements elements (if not negative) come "...", which does not parse.
+// The text of a literal; parsing it gives the same values bit for bit (NaN payloads included).
+// After max_elements elements (if not negative) come "...", which does not parse.
 std::string LiteralText(const Literal& literal, int64_t max_elements = -1);
 
-// Parses one literal of the given shape from the front of `text` and removes it. Accepts the values of each
-// type, C's and Python's notations of NaN and infinity, comments, and a flat list where a nested one is
-// expected. INVALID_ARGUMENT on anything else, a wrong count or a value out of range.
+// Parses one literal of the given shape from the front of `text` and removes it. Accepts the values
+// of each type, C's and Python's notations of NaN and infinity, comments, and a flat list where a
+// nested one is expected. INVALID_ARGUMENT on anything else, a wrong count or a value out of range.
 absl::StatusOr<Literal> ParseLiteral(const Shape& shape, absl::string_view* text);
 absl::StatusOr<Literal> ParseLiteral(const Shape& shape, TextCursor* cursor);
 

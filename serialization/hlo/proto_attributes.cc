@@ -98,12 +98,9 @@ void ScatterToProto(const ScatterDims& dims, proto::ScatterDimensionNumbers* pro
 }
 
 ScatterDims ScatterFromProto(const proto::ScatterDimensionNumbers& proto) {
-  return {Take(proto.update_window_dims()),
-          Take(proto.inserted_window_dims()),
-          Take(proto.scatter_dims_to_operand_dims()),
-          proto.index_vector_dim(),
-          Take(proto.input_batching_dims()),
-          Take(proto.scatter_indices_batching_dims())};
+  return {Take(proto.update_window_dims()),           Take(proto.inserted_window_dims()),
+          Take(proto.scatter_dims_to_operand_dims()), proto.index_vector_dim(),
+          Take(proto.input_batching_dims()),          Take(proto.scatter_indices_batching_dims())};
 }
 
 }  // namespace

@@ -94,20 +94,19 @@ class Reader {
   absl::Status ReadComputation(const proto::HloComputationProto& proto,
                                absl::flat_hash_map<int64_t, Computation*>* computations) {
     auto error = [&](const proto::HloInstructionProto* instruction, absl::string_view what) {
-      return Error(absl::StrCat(
-          "computation ", proto.name(), " (id ", proto.id(), ")",
-          instruction == nullptr
-              ? ""
-              : absl::StrCat(", instruction ", instruction->name(), " (id ", instruction->id(), ")"),
-          ": ", what));
+      return Error(absl::StrCat("computation ", proto.name(), " (id ", proto.id(), ")",
+                                instruction == nullptr
+                                    ? ""
+                                    : absl::StrCat(", instruction ", instruction->name(), " (id ",
+                                                   instruction->id(), ")"),
+                                ": ", what));
     };
     if (proto.id() < 0 || proto.id() > kMaxId) return error(nullptr, "its id is out of range");
     Computation* computation = module_->AddComputation(proto.name());
     InstructionIds ids;
     for (const proto::HloInstructionProto& instruction : proto.instructions()) {
       Instruction* added = nullptr;
-      absl::Status status =
-          ReadInstruction(instruction, ids, *computations, computation, &added);
+      absl::Status status = ReadInstruction(instruction, ids, *computations, computation, &added);
       if (!status.ok()) return error(&instruction, status.message());
       if (instruction.id() < 0 || instruction.id() > kMaxId) {
         return error(&instruction, "its id is out of range");
@@ -122,7 +121,8 @@ class Reader {
     }
     Instruction* root = ids.Find(proto.root_id());
     if (root == nullptr) {
-      return error(nullptr, absl::StrCat("there is no instruction with the root's id ", proto.root_id()));
+      return error(nullptr,
+                   absl::StrCat("there is no instruction with the root's id ", proto.root_id()));
     }
     computation->set_root(root);
     if (!computations->emplace(proto.id(), computation).second) {
@@ -268,8 +268,8 @@ absl::StatusOr<std::unique_ptr<Module>> DeserializeModule(absl::string_view byte
   if (bytes.size() > static_cast<size_t>(std::numeric_limits<int>::max())) {
     return absl::InvalidArgumentError("HLO module of more than 2 GB");
   }
-  // Field 1 is a message in the wrappers and a name in the module itself, so the wrappers are tried first:
-  // a name does not parse as a module that has computations.
+  // Field 1 is a message in the wrappers and a name in the module itself, so the wrappers are tried
+  // first: a name does not parse as a module that has computations.
   proto::HloSnapshot snapshot;
   if (ParseBytes(bytes, &snapshot) && snapshot.hlo().hlo_module().computations_size() > 0) {
     return ModuleFromProto(snapshot.hlo().hlo_module());

@@ -41,8 +41,8 @@ TEST(ProtoConvert, ReadsWrappers) {
 }
 
 TEST(ProtoConvert, LiteralsOfEveryType) {
-  for (PrimitiveType type : {kPred, kS8, kS16, kS32, kS64, kU8, kU16, kU32, kU64, kF16, kBF16, kF32, kF64,
-                             kC64, kC128, kF8E5M2, kF8E4M3FN}) {
+  for (PrimitiveType type : {kPred, kS8, kS16, kS32, kS64, kU8, kU16, kU32, kU64, kF16, kBF16, kF32,
+                             kF64, kC64, kC128, kF8E5M2, kF8E4M3FN}) {
     Literal literal = Literal::Zero(Shape(type, {2, 3}));
     for (int i = 0; i < 6; ++i) literal.SetFromDouble(i, i);
     absl::StatusOr<Literal> again = LiteralFromProto(LiteralToProto(literal));
@@ -53,7 +53,8 @@ TEST(ProtoConvert, LiteralsOfEveryType) {
 }
 
 TEST(ProtoConvert, LiteralsInTheOrderOfTheirLayout) {
-  proto::LiteralProto proto = LiteralToProto(Literal::FromVector<float>({2, 3}, {1, 4, 2, 5, 3, 6}));
+  proto::LiteralProto proto =
+      LiteralToProto(Literal::FromVector<float>({2, 3}, {1, 4, 2, 5, 3, 6}));
   proto.mutable_shape()->mutable_layout()->set_minor_to_major(0, 0);
   proto.mutable_shape()->mutable_layout()->set_minor_to_major(1, 1);
   absl::StatusOr<Literal> literal = LiteralFromProto(proto);
@@ -61,8 +62,8 @@ TEST(ProtoConvert, LiteralsInTheOrderOfTheirLayout) {
   EXPECT_TRUE(*literal == Literal::FromVector<float>({2, 3}, {1, 2, 3, 4, 5, 6}));
 }
 
-// Both conventions of ids: small ones, and the computation's id in the upper 32 bits, of which references
-// may give the lower ones alone.
+// Both conventions of ids: small ones, and the computation's id in the upper 32 bits, of which
+// references may give the lower ones alone.
 TEST(ProtoConvert, LocalIds) {
   std::unique_ptr<Module> module = Every();
   for (bool full_references : {true, false}) {
@@ -120,25 +121,32 @@ TEST(ProtoConvert, MalformedProtos) {
       {"entry", [](auto* p) { p->set_entry_computation_id(77), p->clear_entry_computation_name(); },
        "no computation is the entry (id 77"},
       {"no computations", [](auto* p) { p->clear_computations(); }, "no computation is the entry"},
-      {"opcode", [&](auto* p) { instruction(p, 2)->set_opcode("frobnicate"); }, "\"frobnicate\" is not"},
+      {"opcode", [&](auto* p) { instruction(p, 2)->set_opcode("frobnicate"); },
+       "\"frobnicate\" is not"},
       {"operand", [&](auto* p) { instruction(p, 2)->set_operand_ids(0, 99); }, "operand id 99"},
       {"cycle", [&](auto* p) { instruction(p, 2)->set_operand_ids(0, instruction(p, 2)->id()); },
        "not that of an instruction before it"},
       {"id", [&](auto* p) { instruction(p, 1)->set_id(instruction(p, 0)->id()); }, "used twice"},
       {"negative id", [&](auto* p) { instruction(p, 1)->set_id(-5); }, "out of range"},
       {"shape", [&](auto* p) { instruction(p, 1)->clear_shape(); }, "has no shape"},
-      {"type", [&](auto* p) { instruction(p, 1)->mutable_shape()->set_element_type(proto::BUFFER); },
+      {"type",
+       [&](auto* p) { instruction(p, 1)->mutable_shape()->set_element_type(proto::BUFFER); },
        "unknown element type 34"},
       {"dim", [&](auto* p) { instruction(p, 0)->mutable_shape()->set_dimensions(0, -1); },
        "negative dimension -1"},
-      {"dynamic", [&](auto* p) { instruction(p, 0)->mutable_shape()->set_is_dynamic_dimension(0, true); },
+      {"dynamic",
+       [&](auto* p) { instruction(p, 0)->mutable_shape()->set_is_dynamic_dimension(0, true); },
        "dynamic dimensions"},
       {"layout",
-       [&](auto* p) { instruction(p, 0)->mutable_shape()->mutable_layout()->set_minor_to_major(0, 3); },
+       [&](auto* p) {
+         instruction(p, 0)->mutable_shape()->mutable_layout()->set_minor_to_major(0, 3);
+       },
        "layout is not a permutation"},
-      {"literal", [&](auto* p) { instruction(p, 1)->mutable_literal()->add_f32s(3); }, "has 12 bytes, not 8"},
+      {"literal", [&](auto* p) { instruction(p, 1)->mutable_literal()->add_f32s(3); },
+       "has 12 bytes, not 8"},
       {"no literal", [&](auto* p) { instruction(p, 1)->clear_literal(); }, "no value"},
-      {"root", [](auto* p) { p->mutable_computations(0)->set_root_id(1234); }, "the root's id 1234"},
+      {"root", [](auto* p) { p->mutable_computations(0)->set_root_id(1234); },
+       "the root's id 1234"},
       {"call", [&](auto* p) { instruction(p, 2)->add_called_computation_ids(9); },
        "called computation id 9"},
       {"parameter", [&](auto* p) { instruction(p, 0)->set_parameter_number(1 << 30); },
@@ -177,7 +185,8 @@ TEST(ProtoConvert, RandomBytesNeverCrash) {
   EXPECT_FALSE(DeserializeModule("hello").ok());
   for (int round = 0; round < 2000; ++round) {
     std::string bytes = original;
-    for (int e = 0; e < 4; ++e) bytes[random() % bytes.size()] ^= static_cast<char>(1u << random() % 8);
+    for (int e = 0; e < 4; ++e)
+      bytes[random() % bytes.size()] ^= static_cast<char>(1u << random() % 8);
     if (random() % 4 == 0) bytes.resize(random() % bytes.size());
     absl::StatusOr<std::unique_ptr<Module>> module = DeserializeModule(bytes);
     if (!module.ok()) continue;

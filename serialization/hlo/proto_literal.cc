@@ -27,9 +27,9 @@ absl::StatusOr<Shape> ShapeAtDepth(const proto::ShapeProto& proto, int depth) {
   }
   for (bool dynamic : proto.is_dynamic_dimension()) {
     if (dynamic) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          "shape ", shape.ToString(),
-          ": dynamic dimensions are not supported; compile for a fixed shape"));
+      return absl::InvalidArgumentError(
+          absl::StrCat("shape ", shape.ToString(),
+                       ": dynamic dimensions are not supported; compile for a fixed shape"));
     }
   }
   // Writers leave the layout of a scalar empty.
@@ -67,24 +67,59 @@ Values FromBytes(const std::string& field) { return {field.data(), field.size()}
 bool FindValues(const proto::LiteralProto& proto, PrimitiveType type, Values* values) {
   static_assert(sizeof(bool) == 1, "PRED is one byte");
   switch (type) {
-    case kPred: *values = FromField(proto.preds()); return true;
-    case kS8: *values = FromBytes(proto.s8s()); return true;
-    case kS16: *values = FromBytes(proto.s16s()); return true;
-    case kS32: *values = FromField(proto.s32s()); return true;
-    case kS64: *values = FromField(proto.s64s()); return true;
-    case kU8: *values = FromBytes(proto.u8s()); return true;
-    case kU16: *values = FromBytes(proto.u16s()); return true;
-    case kU32: *values = FromField(proto.u32s()); return true;
-    case kU64: *values = FromField(proto.u64s()); return true;
-    case kF16: *values = FromBytes(proto.f16s()); return true;
-    case kBF16: *values = FromBytes(proto.bf16s()); return true;
-    case kF32: *values = FromField(proto.f32s()); return true;
-    case kF64: *values = FromField(proto.f64s()); return true;
-    case kC64: *values = FromField(proto.c64s()); return true;
-    case kC128: *values = FromField(proto.c128s()); return true;
-    case kF8E5M2: *values = FromBytes(proto.f8e5m2s()); return true;
-    case kF8E4M3FN: *values = FromBytes(proto.f8e4m3fns()); return true;
-    default: return false;
+    case kPred:
+      *values = FromField(proto.preds());
+      return true;
+    case kS8:
+      *values = FromBytes(proto.s8s());
+      return true;
+    case kS16:
+      *values = FromBytes(proto.s16s());
+      return true;
+    case kS32:
+      *values = FromField(proto.s32s());
+      return true;
+    case kS64:
+      *values = FromField(proto.s64s());
+      return true;
+    case kU8:
+      *values = FromBytes(proto.u8s());
+      return true;
+    case kU16:
+      *values = FromBytes(proto.u16s());
+      return true;
+    case kU32:
+      *values = FromField(proto.u32s());
+      return true;
+    case kU64:
+      *values = FromField(proto.u64s());
+      return true;
+    case kF16:
+      *values = FromBytes(proto.f16s());
+      return true;
+    case kBF16:
+      *values = FromBytes(proto.bf16s());
+      return true;
+    case kF32:
+      *values = FromField(proto.f32s());
+      return true;
+    case kF64:
+      *values = FromField(proto.f64s());
+      return true;
+    case kC64:
+      *values = FromField(proto.c64s());
+      return true;
+    case kC128:
+      *values = FromField(proto.c128s());
+      return true;
+    case kF8E5M2:
+      *values = FromBytes(proto.f8e5m2s());
+      return true;
+    case kF8E4M3FN:
+      *values = FromBytes(proto.f8e4m3fns());
+      return true;
+    default:
+      return false;
   }
 }
 
@@ -122,8 +157,8 @@ absl::StatusOr<Literal> LiteralAtDepth(const proto::LiteralProto& proto, int dep
   absl::StatusOr<Shape> shape = ShapeFromProto(proto.shape());
   if (!shape.ok()) return shape.status();
   auto wrong_count = [&](size_t given, size_t expected, absl::string_view unit) {
-    return absl::InvalidArgumentError(absl::StrCat("literal ", shape->ToString(), " has ", given,
-                                                   " ", unit, ", not ", expected));
+    return absl::InvalidArgumentError(
+        absl::StrCat("literal ", shape->ToString(), " has ", given, " ", unit, ", not ", expected));
   };
   if (shape->IsTuple()) {
     const auto given = static_cast<size_t>(proto.tuple_literals_size());
@@ -133,9 +168,9 @@ absl::StatusOr<Literal> LiteralAtDepth(const proto::LiteralProto& proto, int dep
       absl::StatusOr<Literal> literal = LiteralAtDepth(element, depth + 1);
       if (!literal.ok()) return literal;
       if (!Compatible(literal->shape(), shape->tuple[elements.size()])) {
-        return absl::InvalidArgumentError(
-            absl::StrCat("literal ", shape->ToString(), ": element ", elements.size(), " is ",
-                         literal->shape().ToString()));
+        return absl::InvalidArgumentError(absl::StrCat("literal ", shape->ToString(), ": element ",
+                                                       elements.size(), " is ",
+                                                       literal->shape().ToString()));
       }
       elements.push_back(*std::move(literal));
     }
@@ -186,24 +221,59 @@ proto::LiteralProto LiteralToProto(const Literal& literal) {
     *proto.add_tuple_literals() = LiteralToProto(element);
   }
   switch (literal.shape().type) {
-    case kPred: PutValues<bool>(literal, proto.mutable_preds()); break;
-    case kS8: PutBytes(literal, proto.mutable_s8s()); break;
-    case kS16: PutBytes(literal, proto.mutable_s16s()); break;
-    case kS32: PutValues<int32_t>(literal, proto.mutable_s32s()); break;
-    case kS64: PutValues<int64_t>(literal, proto.mutable_s64s()); break;
-    case kU8: PutBytes(literal, proto.mutable_u8s()); break;
-    case kU16: PutBytes(literal, proto.mutable_u16s()); break;
-    case kU32: PutValues<uint32_t>(literal, proto.mutable_u32s()); break;
-    case kU64: PutValues<uint64_t>(literal, proto.mutable_u64s()); break;
-    case kF16: PutBytes(literal, proto.mutable_f16s()); break;
-    case kBF16: PutBytes(literal, proto.mutable_bf16s()); break;
-    case kF32: PutValues<float>(literal, proto.mutable_f32s()); break;
-    case kF64: PutValues<double>(literal, proto.mutable_f64s()); break;
-    case kC64: PutValues<float>(literal, proto.mutable_c64s()); break;
-    case kC128: PutValues<double>(literal, proto.mutable_c128s()); break;
-    case kF8E5M2: PutBytes(literal, proto.mutable_f8e5m2s()); break;
-    case kF8E4M3FN: PutBytes(literal, proto.mutable_f8e4m3fns()); break;
-    default: break;  // tuples, done above; s4 and u4 have no settled form
+    case kPred:
+      PutValues<bool>(literal, proto.mutable_preds());
+      break;
+    case kS8:
+      PutBytes(literal, proto.mutable_s8s());
+      break;
+    case kS16:
+      PutBytes(literal, proto.mutable_s16s());
+      break;
+    case kS32:
+      PutValues<int32_t>(literal, proto.mutable_s32s());
+      break;
+    case kS64:
+      PutValues<int64_t>(literal, proto.mutable_s64s());
+      break;
+    case kU8:
+      PutBytes(literal, proto.mutable_u8s());
+      break;
+    case kU16:
+      PutBytes(literal, proto.mutable_u16s());
+      break;
+    case kU32:
+      PutValues<uint32_t>(literal, proto.mutable_u32s());
+      break;
+    case kU64:
+      PutValues<uint64_t>(literal, proto.mutable_u64s());
+      break;
+    case kF16:
+      PutBytes(literal, proto.mutable_f16s());
+      break;
+    case kBF16:
+      PutBytes(literal, proto.mutable_bf16s());
+      break;
+    case kF32:
+      PutValues<float>(literal, proto.mutable_f32s());
+      break;
+    case kF64:
+      PutValues<double>(literal, proto.mutable_f64s());
+      break;
+    case kC64:
+      PutValues<float>(literal, proto.mutable_c64s());
+      break;
+    case kC128:
+      PutValues<double>(literal, proto.mutable_c128s());
+      break;
+    case kF8E5M2:
+      PutBytes(literal, proto.mutable_f8e5m2s());
+      break;
+    case kF8E4M3FN:
+      PutBytes(literal, proto.mutable_f8e4m3fns());
+      break;
+    default:
+      break;  // tuples, done above; s4 and u4 have no settled form
   }
   return proto;
 }

@@ -312,7 +312,9 @@ bool SameDims(const Shape& a, const Shape& b) {
 
 absl::Status ValidateShape(const Shape& shape) { return Validate(shape, 0); }
 
-absl::StatusOr<Shape> ConsumeShape(absl::string_view* text) { return ShapeParser(*text).Parse(text); }
+absl::StatusOr<Shape> ConsumeShape(absl::string_view* text) {
+  return ShapeParser(*text).Parse(text);
+}
 
 absl::StatusOr<Shape> ParseShape(absl::string_view text) {
   absl::StatusOr<Shape> shape = ConsumeShape(&text);

@@ -1,7 +1,8 @@
 // Element types and array shapes of HLO.
 //
 // Numbers and names of the element types are XLA's (xla/xla_data.proto in openxla/xla), so that a
-// PrimitiveType converts to and from the wire by a cast. Values only; all functions are thread-safe.
+// PrimitiveType converts to and from the wire by a cast. Values only; all functions are
+// thread-safe.
 #ifndef GLIA_SERIALIZATION_HLO_SHAPE_H_
 #define GLIA_SERIALIZATION_HLO_SHAPE_H_
 
@@ -77,19 +78,19 @@ absl::string_view Name(PrimitiveType type);
 // Inverse of Name; INVALID_ARGUMENT for an unknown name.
 absl::StatusOr<PrimitiveType> PrimitiveTypeFromName(absl::string_view name);
 
-bool IsArrayType(PrimitiveType type);     // can be the element of an array
-bool IsFloating(PrimitiveType type);      // f8, f16, bf16, f32, f64
-bool IsSignedInt(PrimitiveType type);     // s4 … s64
-bool IsUnsignedInt(PrimitiveType type);   // u4 … u64, without pred
-bool IsIntegral(PrimitiveType type);      // signed or unsigned, without pred
+bool IsArrayType(PrimitiveType type);    // can be the element of an array
+bool IsFloating(PrimitiveType type);     // f8, f16, bf16, f32, f64
+bool IsSignedInt(PrimitiveType type);    // s4 … s64
+bool IsUnsignedInt(PrimitiveType type);  // u4 … u64, without pred
+bool IsIntegral(PrimitiveType type);     // signed or unsigned, without pred
 bool IsComplex(PrimitiveType type);
 
 // An array (type, dims), a tuple (type TUPLE, elements in `tuple`), a token or an opaque value.
 struct Shape {
   PrimitiveType type = kInvalid;
   std::vector<int64_t> dims;
-  // Layout, fastest varying dimension first. Empty means the default, {rank-1, …, 1, 0}. It does not
-  // affect the meaning of an instruction, and literals are row-major whatever it says.
+  // Layout, fastest varying dimension first. Empty means the default, {rank-1, …, 1, 0}. It does
+  // not affect the meaning of an instruction, and literals are row-major whatever it says.
   std::vector<int64_t> minor_to_major;
   std::vector<Shape> tuple;
 
@@ -120,8 +121,8 @@ struct Shape {
   Shape WithType(PrimitiveType new_type) const;
   Shape WithDims(std::vector<int64_t> new_dims) const;
 
-  // XLA's notation: "f32[2,3]", "f32[2,3]{1,0}", "(f32[2], s32[])". Without layout unless asked; with
-  // layout, a default one is printed too, as XLA does.
+  // XLA's notation: "f32[2,3]", "f32[2,3]{1,0}", "(f32[2], s32[])". Without layout unless asked;
+  // with layout, a default one is printed too, as XLA does.
   std::string ToString(bool with_layout = false) const;
 };
 
@@ -135,12 +136,12 @@ bool Compatible(const Shape& a, const Shape& b);
 // Equal dims, whatever the element types. False for tuples.
 bool SameDims(const Shape& a, const Shape& b);
 
-// Checks types, dims >= 0, that the layout is a permutation, that no tuple is nested deeper than 64 and
-// that the byte size does not overflow 2^62.
+// Checks types, dims >= 0, that the layout is a permutation, that no tuple is nested deeper than 64
+// and that the byte size does not overflow 2^62.
 absl::Status ValidateShape(const Shape& shape);
 
-// Inverse of ToString; tiling, memory space and other annotations of a layout ("{1,0:T(8,128)S(1)}") are
-// dropped. INVALID_ARGUMENT for anything else, dynamic dims included.
+// Inverse of ToString; tiling, memory space and other annotations of a layout
+// ("{1,0:T(8,128)S(1)}") are dropped. INVALID_ARGUMENT for anything else, dynamic dims included.
 absl::StatusOr<Shape> ParseShape(absl::string_view text);
 
 // Parses a shape at the front of `text` and removes it.

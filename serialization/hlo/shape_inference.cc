@@ -161,8 +161,8 @@ absl::StatusOr<Shape> InferShape(const Instruction& instruction) {
   std::vector<const Shape*> operands;
   operands.reserve(static_cast<size_t>(instruction.operand_count()));
   for (const Instruction* operand : instruction.operands()) operands.push_back(&operand->shape);
-  return InferShape({instruction.opcode(), operands, instruction, instruction.called,
-                     instruction.shape});
+  return InferShape(
+      {instruction.opcode(), operands, instruction, instruction.called, instruction.shape});
 }
 
 absl::StatusOr<int64_t> WindowOutputSize(int64_t base, const WindowDim& window) {

@@ -1,5 +1,5 @@
-// The shape of an HLO instruction, from its operands and attributes. Builder, parser and verifier use it.
-// The rules are XLA's (https://openxla.org/xla/operation_semantics). Thread-safe.
+// The shape of an HLO instruction, from its operands and attributes. Builder, parser and verifier
+// use it. The rules are XLA's (https://openxla.org/xla/operation_semantics). Thread-safe.
 //
 // Errors are INVALID_ARGUMENT and name the instruction, its operands' shapes, what was expected and
 // what was given.
@@ -23,10 +23,10 @@ struct InferenceInput {
   absl::Span<const Shape* const> operands;
   const Attributes& attributes;
   absl::Span<const Computation* const> called;
-  // The shape that the instruction has or shall have. The inferred shape takes from it what operands and
-  // attributes leave open: all of it for constant, parameter, iota, custom-call and rng; the dims for
-  // broadcast and reshape; the element type for convert, and for dot and convolution when it is not
-  // INVALID.
+  // The shape that the instruction has or shall have. The inferred shape takes from it what
+  // operands and attributes leave open: all of it for constant, parameter, iota, custom-call and
+  // rng; the dims for broadcast and reshape; the element type for convert, and for dot and
+  // convolution when it is not INVALID.
   const Shape& declared;
 };
 
@@ -36,8 +36,8 @@ absl::StatusOr<Shape> InferShape(const InferenceInput& input);
 // InferShape of an existing instruction.
 absl::StatusOr<Shape> InferShape(const Instruction& instruction);
 
-// Number of window positions over a base of `base` elements in one dim: 0 when the window does not fit.
-// INVALID_ARGUMENT for sizes, strides or dilations below 1.
+// Number of window positions over a base of `base` elements in one dim: 0 when the window does not
+// fit. INVALID_ARGUMENT for sizes, strides or dilations below 1.
 absl::StatusOr<int64_t> WindowOutputSize(int64_t base, const WindowDim& window);
 
 }  // namespace glia::hlo

@@ -87,8 +87,8 @@ Result InferWhile(const Input& input);
 }  // namespace glia::hlo::inference
 
 // Returns the status from the current function unless it is OK.
-#define GLIA_HLO_RETURN_IF_ERROR(expression)          \
-  do {                                                \
+#define GLIA_HLO_RETURN_IF_ERROR(expression)           \
+  do {                                                 \
     const absl::Status glia_hlo_status = (expression); \
     if (!glia_hlo_status.ok()) return glia_hlo_status; \
   } while (false)

@@ -11,10 +11,18 @@ TEST(Shape, NamesAndSizesOfTypes) {
     int number;
     const char* name;
     int size;
-  } const cases[] = {{kPred, 1, "pred", 1}, {kS8, 2, "s8", 1},     {kS32, 4, "s32", 4},
-                     {kU64, 9, "u64", 8},   {kF16, 10, "f16", 2},  {kF32, 11, "f32", 4},
-                     {kC64, 15, "c64", 8},  {kBF16, 16, "bf16", 2}, {kC128, 18, "c128", 16},
-                     {kF8E5M2, 19, "f8e5m2", 1}, {kF8E4M3FN, 20, "f8e4m3fn", 1}, {kS4, 21, "s4", 1}};
+  } const cases[] = {{kPred, 1, "pred", 1},
+                     {kS8, 2, "s8", 1},
+                     {kS32, 4, "s32", 4},
+                     {kU64, 9, "u64", 8},
+                     {kF16, 10, "f16", 2},
+                     {kF32, 11, "f32", 4},
+                     {kC64, 15, "c64", 8},
+                     {kBF16, 16, "bf16", 2},
+                     {kC128, 18, "c128", 16},
+                     {kF8E5M2, 19, "f8e5m2", 1},
+                     {kF8E4M3FN, 20, "f8e4m3fn", 1},
+                     {kS4, 21, "s4", 1}};
   for (const auto& c : cases) {
     EXPECT_EQ(static_cast<int>(c.type), c.number);
     EXPECT_EQ(Name(c.type), c.name);
@@ -48,9 +56,9 @@ TEST(Shape, TextRoundTrips) {
 
 TEST(Shape, TextErrors) {
   for (const char* text :
-       {"", "f32", "f33[2]", "f32[2", "f32[-1]", "f32[<=5]", "f32[?]", "f32[2]{1}", "f32[2]{0", "f32[2]x",
-        "(f32[2]", "f32[2,2]{0,0}", "f32[2]{0,1}", "f32[99999999999999999999]", "tuple[]",
-        "f32[4611686018427387904]"}) {
+       {"", "f32", "f33[2]", "f32[2", "f32[-1]", "f32[<=5]", "f32[?]", "f32[2]{1}", "f32[2]{0",
+        "f32[2]x", "(f32[2]", "f32[2,2]{0,0}", "f32[2]{0,1}", "f32[99999999999999999999]",
+        "tuple[]", "f32[4611686018427387904]"}) {
     EXPECT_FALSE(ParseShape(text).ok()) << text;
   }
 }

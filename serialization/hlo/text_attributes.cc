@@ -164,7 +164,8 @@ absl::Status ParsePrecision(TextCursor* cursor, Instruction* instruction, Called
 
 template <size_t Slot>
 std::string PrintCalled(const Instruction& instruction) {
-  return Slot < instruction.called.size() ? absl::StrCat("%", instruction.called[Slot]->name()) : "";
+  return Slot < instruction.called.size() ? absl::StrCat("%", instruction.called[Slot]->name())
+                                          : "";
 }
 template <size_t Slot>
 absl::Status ParseCalled(TextCursor* cursor, Instruction*, CalledNames* called) {
@@ -252,7 +253,8 @@ std::string PrintMetadata(const Instruction& instruction) {
   add("op_type", metadata.op_type);
   add("op_name", metadata.op_name);
   add("source_file", metadata.source_file);
-  if (metadata.source_line != 0) fields.push_back(absl::StrCat("source_line=", metadata.source_line));
+  if (metadata.source_line != 0)
+    fields.push_back(absl::StrCat("source_line=", metadata.source_line));
   return fields.empty() ? "" : absl::StrCat("{", absl::StrJoin(fields, " "), "}");
 }
 absl::Status ParseMetadata(TextCursor* cursor, Instruction* instruction, CalledNames*) {
@@ -318,7 +320,10 @@ const std::vector<AttributeSpec>& Specs() {
       {"slice", {O::kSlice}, PrintSlice, ParseSlice},
       {"dynamic_slice_sizes", {O::kDynamicSlice}, GLIA_INTS(&A::slice_sizes)},
       {"padding", {O::kPad}, PrintPadding, ParsePadding},
-      {"window", {O::kConvolution, O::kReduceWindow, O::kSelectAndScatter}, PrintWindow, ParseWindow},
+      {"window",
+       {O::kConvolution, O::kReduceWindow, O::kSelectAndScatter},
+       PrintWindow,
+       ParseWindow},
       {"dim_labels", {O::kConvolution}, PrintDimLabels, ParseDimLabels},
       {"feature_group_count", {O::kConvolution}, GLIA_COUNT(&A::feature_group_count)},
       {"batch_group_count", {O::kConvolution}, GLIA_COUNT(&A::batch_group_count)},
@@ -415,9 +420,9 @@ const std::vector<AttributeSpec>& Specs() {
 
 // Attributes that do not change the value of an instruction.
 constexpr const char* kIgnored[] = {
-    "sharding",      "control-predecessors",       "origin",
-    "statistics",    "operand_layout_constraints", "output_to_operand_aliasing",
-    "schedule",      "parameter_replication",      "is_composite",
+    "sharding",        "control-predecessors",       "origin",
+    "statistics",      "operand_layout_constraints", "output_to_operand_aliasing",
+    "schedule",        "parameter_replication",      "is_composite",
     "result_accuracy",
 };
 
@@ -427,7 +432,8 @@ const std::vector<const AttributeSpec*>& SpecsOf(Opcode opcode) {
     for (const AttributeSpec& spec : Specs()) {
       for (int i = 0; i < kOpcodeCount; ++i) {
         const auto candidate = static_cast<Opcode>(i);
-        if (spec.opcodes.empty() || std::count(spec.opcodes.begin(), spec.opcodes.end(), candidate)) {
+        if (spec.opcodes.empty() ||
+            std::count(spec.opcodes.begin(), spec.opcodes.end(), candidate)) {
           (*by_opcode)[i].push_back(&spec);
         }
       }
@@ -459,8 +465,8 @@ absl::Status ParseAttribute(absl::string_view name, TextCursor* cursor, Instruct
     absl::string_view value;
     return cursor->ReadValue(&value);
   }
-  return cursor->Error(absl::StrCat("unknown attribute ", name, " of ",
-                                    OpcodeName(instruction->opcode())));
+  return cursor->Error(
+      absl::StrCat("unknown attribute ", name, " of ", OpcodeName(instruction->opcode())));
 }
 
 std::string FrontendAttributesText(const std::map<std::string, std::string>& attributes) {

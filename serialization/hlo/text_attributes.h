@@ -1,4 +1,5 @@
-// The attributes of instructions in HLO text, each described once for printer and parser. Not public.
+// The attributes of instructions in HLO text, each described once for printer and parser. Not
+// public.
 #ifndef GLIA_SERIALIZATION_HLO_TEXT_ATTRIBUTES_H_
 #define GLIA_SERIALIZATION_HLO_TEXT_ATTRIBUTES_H_
 
@@ -21,8 +22,8 @@ struct CalledName {
   std::string name;
 };
 
-// Parses the value of attribute `name` (after '='). Called computations are only noted. An unknown attribute
-// is an error, except those that do not change what the instruction computes.
+// Parses the value of attribute `name` (after '='). Called computations are only noted. An unknown
+// attribute is an error, except those that do not change what the instruction computes.
 absl::Status ParseAttribute(absl::string_view name, TextCursor* cursor, Instruction* instruction,
                             std::vector<CalledName>* called);
 

@@ -1,4 +1,5 @@
-// Reads HLO text from the front: what the parsers of literals, attributes and modules share. Not thread-safe.
+// Reads HLO text from the front: what the parsers of literals, attributes and modules share. Not
+// thread-safe.
 #ifndef GLIA_SERIALIZATION_HLO_TEXT_CURSOR_H_
 #define GLIA_SERIALIZATION_HLO_TEXT_CURSOR_H_
 
@@ -12,8 +13,8 @@
 
 namespace glia::hlo {
 
-// Every Read function skips spaces and comments first, and gives INVALID_ARGUMENT with the line and what it
-// expected. Eat and Peek functions return whether the text is there.
+// Every Read function skips spaces and comments first, and gives INVALID_ARGUMENT with the line and
+// what it expected. Eat and Peek functions return whether the text is there.
 class TextCursor {
  public:
   explicit TextCursor(absl::string_view text) : all_(text), text_(text) {}

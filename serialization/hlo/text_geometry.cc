@@ -16,7 +16,8 @@ std::string PrintSlice(const Instruction& instruction) {
   for (size_t d = 0; d < instruction.slice_starts.size(); ++d) {
     absl::StrAppend(&text, d == 0 ? "" : ", ", "[", instruction.slice_starts[d], ":",
                     instruction.slice_limits[d]);
-    if (instruction.slice_strides[d] != 1) absl::StrAppend(&text, ":", instruction.slice_strides[d]);
+    if (instruction.slice_strides[d] != 1)
+      absl::StrAppend(&text, ":", instruction.slice_strides[d]);
     text += ']';
   }
   return text + "}";
@@ -132,7 +133,8 @@ absl::Status ParseWindow(TextCursor* cursor, Instruction* instruction, std::vect
     const auto field = std::find_if(std::begin(kWindowFields), std::end(kWindowFields),
                                     [&](const WindowField& f) { return sides[0] == f.name; });
     if (sides.size() != 2 || field == std::end(kWindowFields)) {
-      return before.Error("expected size=, stride=, pad=, lhs_dilate=, rhs_dilate= or rhs_reversal=");
+      return before.Error(
+          "expected size=, stride=, pad=, lhs_dilate=, rhs_dilate= or rhs_reversal=");
     }
     const std::vector<absl::string_view> dims = absl::StrSplit(sides[1], 'x');
     if (window.empty()) window.resize(dims.size());
@@ -196,7 +198,8 @@ bool SplitDimLabels(absl::string_view text, char first_label, int64_t* first, ch
       *first = dim;
     } else if (text[i] == second_label) {
       *second = dim;
-    } else if (absl::ascii_isdigit(text[i]) && static_cast<size_t>(text[i] - '0') < spatial->size()) {
+    } else if (absl::ascii_isdigit(text[i]) &&
+               static_cast<size_t>(text[i] - '0') < spatial->size()) {
       (*spatial)[text[i] - '0'] = dim;
     } else {
       return false;
@@ -207,19 +210,20 @@ bool SplitDimLabels(absl::string_view text, char first_label, int64_t* first, ch
 
 }  // namespace
 
-absl::Status ParseDimLabels(TextCursor* cursor, Instruction* instruction, std::vector<CalledName>*) {
+absl::Status ParseDimLabels(TextCursor* cursor, Instruction* instruction,
+                            std::vector<CalledName>*) {
   const TextCursor before = *cursor;
   const std::vector<absl::string_view> sides = absl::StrSplit(cursor->ReadToken(), "->");
   ConvDims& d = instruction->conv_dims;
   bool ok = sides.size() == 2;
   if (ok) {
     const std::vector<absl::string_view> operands = absl::StrSplit(sides[0], '_');
-    ok = operands.size() == 2 &&
-         SplitDimLabels(operands[0], 'b', &d.input_batch, 'f', &d.input_feature,
-                        &d.input_spatial) &&
-         SplitDimLabels(operands[1], 'o', &d.kernel_output_feature, 'i', &d.kernel_input_feature,
-                        &d.kernel_spatial) &&
-         SplitDimLabels(sides[1], 'b', &d.output_batch, 'f', &d.output_feature, &d.output_spatial);
+    ok =
+        operands.size() == 2 &&
+        SplitDimLabels(operands[0], 'b', &d.input_batch, 'f', &d.input_feature, &d.input_spatial) &&
+        SplitDimLabels(operands[1], 'o', &d.kernel_output_feature, 'i', &d.kernel_input_feature,
+                       &d.kernel_spatial) &&
+        SplitDimLabels(sides[1], 'b', &d.output_batch, 'f', &d.output_feature, &d.output_spatial);
   }
   return ok ? absl::OkStatus() : before.Error("expected dim_labels such as b01f_01io->b01f");
 }

@@ -1,4 +1,5 @@
-// The attributes with a notation of their own: slices, padding, windows and convolution dims. Not public.
+// The attributes with a notation of their own: slices, padding, windows and convolution dims. Not
+// public.
 #ifndef GLIA_SERIALIZATION_HLO_TEXT_GEOMETRY_H_
 #define GLIA_SERIALIZATION_HLO_TEXT_GEOMETRY_H_
 

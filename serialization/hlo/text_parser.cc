@@ -248,7 +248,8 @@ class Parser {
         called[callee.slot] = it->second;
       }
       for (const Computation* computation : called) {
-        if (computation == nullptr) return call.where.Error("not all called computations are named");
+        if (computation == nullptr)
+          return call.where.Error("not all called computations are named");
       }
     }
     return absl::OkStatus();

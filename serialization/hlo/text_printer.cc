@@ -42,16 +42,16 @@ void AppendComputation(const Computation& computation, const PrintOptions& optio
 }
 
 std::string AliasText(const std::vector<InputOutputAlias>& aliases) {
-  return absl::StrCat(
-      "{ ",
-      absl::StrJoin(aliases, ", ",
-                    [](std::string* out, const InputOutputAlias& alias) {
-                      absl::StrAppend(out, "{", absl::StrJoin(alias.output_index, ","), "}: (",
-                                      alias.parameter_number, ", {",
-                                      absl::StrJoin(alias.parameter_index, ","), "}, ",
-                                      alias.must_alias ? "must-alias" : "may-alias", ")");
-                    }),
-      " }");
+  return absl::StrCat("{ ",
+                      absl::StrJoin(aliases, ", ",
+                                    [](std::string* out, const InputOutputAlias& alias) {
+                                      absl::StrAppend(
+                                          out, "{", absl::StrJoin(alias.output_index, ","), "}: (",
+                                          alias.parameter_number, ", {",
+                                          absl::StrJoin(alias.parameter_index, ","), "}, ",
+                                          alias.must_alias ? "must-alias" : "may-alias", ")");
+                                    }),
+                      " }");
 }
 
 }  // namespace
@@ -75,16 +75,15 @@ std::string ToString(const Module& module, const PrintOptions& options) {
   }
   if (module.entry() != nullptr) {
     const ProgramShape signature = module.program_shape();
-    const std::string parameters =
-        absl::StrJoin(signature.parameters, ", ", [](std::string* out, const Shape& shape) {
-          absl::StrAppend(out, shape.ToString(true));
-        });
+    const std::string parameters = absl::StrJoin(
+        signature.parameters, ", ",
+        [](std::string* out, const Shape& shape) { absl::StrAppend(out, shape.ToString(true)); });
     absl::StrAppend(&text, ", entry_computation_layout={(", parameters, ")->",
                     signature.result.ToString(true), "}");
   }
   if (!module.frontend_attributes.empty()) {
-    absl::StrAppend(&text, ", frontend_attributes=",
-                    FrontendAttributesText(module.frontend_attributes));
+    absl::StrAppend(&text,
+                    ", frontend_attributes=", FrontendAttributesText(module.frontend_attributes));
   }
   text += '\n';
   for (const Computation* computation : module.MakeComputationPostOrder()) {

@@ -38,7 +38,8 @@ TEST(Text, EveryOpcodeIsCovered) {
   ASSERT_NE(module, nullptr);
   std::vector<bool> seen(kOpcodeCount);
   for (const Computation* computation : module->Computations()) {
-    for (const Instruction* i : computation->Instructions()) seen[static_cast<int>(i->opcode())] = true;
+    for (const Instruction* i : computation->Instructions())
+      seen[static_cast<int>(i->opcode())] = true;
   }
   for (int i = 0; i < kOpcodeCount; ++i) {
     EXPECT_TRUE(seen[i]) << OpcodeName(static_cast<Opcode>(i));
@@ -105,8 +106,7 @@ INSTANTIATE_TEST_SUITE_P(
     All, TextErrors,
     ::testing::Values(
         BadText{"", "no computation"},  //
-        BadText{"HloModule m", "no computation"},
-        BadText{"ENTRY e {\n}", "is empty"},
+        BadText{"HloModule m", "no computation"}, BadText{"ENTRY e {\n}", "is empty"},
         BadText{"ENTRY e {\n  x = f32[2] parameter(0)\n  y = f32[2] all-reduce(x)\n}",
                 "line 3: instruction all-reduce is not supported"},
         BadText{"ENTRY e {\n  x = f32[2] parameter(0)\n  y = f32[2] add(x, z)\n}",
@@ -154,10 +154,18 @@ TEST(Text, RandomMutations) {
     for (int e = 0; e < edits; ++e) {
       const size_t at = random() % text.size();
       switch (random() % 4) {
-        case 0: text.erase(at, 1 + random() % 8); break;
-        case 1: text[at] = characters[random() % characters.size()]; break;
-        case 2: text.insert(at, 1, characters[random() % characters.size()]); break;
-        default: text.resize(at + 1); break;
+        case 0:
+          text.erase(at, 1 + random() % 8);
+          break;
+        case 1:
+          text[at] = characters[random() % characters.size()];
+          break;
+        case 2:
+          text.insert(at, 1, characters[random() % characters.size()]);
+          break;
+        default:
+          text.resize(at + 1);
+          break;
       }
     }
     absl::StatusOr<std::unique_ptr<Module>> module = ParseModule(text);
