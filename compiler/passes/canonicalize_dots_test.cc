@@ -30,7 +30,7 @@ const Case kCases[] = {
      "reshape(dot(reshape(p0), reshape(p1)))"},
     // Two contracting dims in another order.
     {"f32[2,3,4]", "f32[4,3,5]", "f32[2,5]", "lhs_contracting_dims={1,2}, rhs_contracting_dims={1,0}",
-     "dot(reshape(p0), reshape(transpose(p1)))"},
+     "dot(reshape(transpose(p0)), reshape(p1))"},
     // Free dims on both sides of the contracting one.
     {"f32[2,3,4]", "f32[3,5]", "f32[2,4,5]", "lhs_contracting_dims={1}, rhs_contracting_dims={0}",
      "reshape(dot(reshape(transpose(p0)), p1))"},

@@ -115,8 +115,12 @@ bool MergeComputations(hlo::Module* module) {
     auto it = std::find_if(bucket.begin(), bucket.end(), [&](const hlo::Computation* other) {
       return computation != module->entry() && Equal(*computation, *other);
     });
-    if (it == bucket.end()) bucket.push_back(computation);
-    canonical[computation] = it == bucket.end() ? computation : *it;
+    if (it != bucket.end()) {
+      canonical[computation] = *it;
+    } else {
+      canonical[computation] = computation;
+      bucket.push_back(computation);
+    }
   }
   return module->RemoveUnreachable() > 0;
 }

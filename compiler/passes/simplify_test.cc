@@ -61,8 +61,8 @@ const Case kCases[] = {
     {"b = f32[4,2,3] broadcast(p0), dimensions={1,2}\n ROOT r = f32[4,2,5,3] broadcast(b), dimensions={0,1,3}",
      "broadcast(p0)"},
     {"ROOT r = f32[1,2,3] broadcast(p0), dimensions={1,2}", "reshape(p0)"},
-    {"s = f32[2,1,3] reshape(p0)\n ROOT r = f32[2,4,3] broadcast(q), dimensions={0,2}\n"
-     "q = f32[2,3] reshape(s)", "broadcast(p0)"},
+    {"s = f32[2,1,3] reshape(p0)\n q = f32[2,3] reshape(s)\n"
+     "ROOT r = f32[2,4,3] broadcast(q), dimensions={0,2}", "broadcast(p0)"},
     {"a = f32[6] reshape(p0)\n b = f32[3,2] reshape(a)\n ROOT r = f32[2,3] reshape(b)", "p0"},
     {"a = f32[3,2] transpose(p0), dimensions={1,0}\n ROOT r = f32[2,3] transpose(a), dimensions={1,0}", "p0"},
     {"a = f32[2,1,3] reshape(p0)\n ROOT r = f32[1,2,3] transpose(a), dimensions={1,0,2}", "reshape(p0)"},
