@@ -82,18 +82,26 @@ absl::StatusOr<std::vector<Literal>> RunNeff(const neff::Neff& neff, const hlo::
   std::vector<Shape> shapes;
   FlattenShape(module.entry()->root()->shape, &shapes);
   for (const Shape& shape : shapes) outputs.push_back(Literal::Zero(shape.WithoutLayout()));
-  static const uint8_t kNothing = 0;
-  std::vector<const uint8_t*> in;
-  std::vector<uint8_t*> out;
-  for (const Literal& literal : inputs) {
-    in.push_back(literal.bytes() == 0 ? &kNothing : static_cast<const uint8_t*>(literal.raw()));
-  }
   uint8_t nothing = 0;
-  for (Literal& literal : outputs) {
-    out.push_back(literal.bytes() == 0 ? &nothing : static_cast<uint8_t*>(literal.MutableRaw()));
+  const auto bytes = [&nothing](Literal* literal) {
+    return literal->bytes() == 0 ? &nothing : static_cast<uint8_t*>(literal->MutableRaw());
+  };
+  std::vector<uint8_t*> in, out;
+  for (Literal& literal : inputs) in.push_back(bytes(&literal));
+  for (Literal& literal : outputs) out.push_back(bytes(&literal));
+  // Inputs are the first variables, outputs those after them, both in order.
+  std::vector<size_t> shared(outputs.size(), SIZE_MAX);
+  for (size_t i = 0; i < outputs.size(); ++i) {
+    const int32_t alias = neff.program.variables[inputs.size() + i].alias;
+    if (alias < 0) continue;
+    shared[i] = static_cast<size_t>(alias);
+    out[i] = in[shared[i]];
   }
-  auto statistics = (*loaded)->Run(in, out);
+  auto statistics = (*loaded)->Run(std::vector<const uint8_t*>(in.begin(), in.end()), out);
   if (!statistics.ok()) return statistics.status();
+  for (size_t i = 0; i < outputs.size(); ++i) {
+    if (shared[i] != SIZE_MAX) outputs[i] = inputs[shared[i]];
+  }
   return outputs;
 }
 

@@ -11,6 +11,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "compiler/codegen/codegen.h"
+#include "gtest/gtest.h"
 #include "serialization/hlo/ir.h"
 #include "serialization/hlo/literal.h"
 #include "serialization/neff/neff.h"
@@ -36,6 +37,12 @@ absl::Status CheckModule(const hlo::Module& module, const std::vector<hlo::Liter
 // The same with HLO text and random arguments.
 absl::Status CheckText(absl::string_view text, uint64_t seed = 1, const Tolerance& tolerance = {},
                        const CodegenOptions& options = {});
+
+#define GLIA_EXPECT_OK(expression)                             \
+  do {                                                         \
+    const absl::Status glia_status = (expression);             \
+    EXPECT_TRUE(glia_status.ok()) << glia_status.message();    \
+  } while (false)
 
 }  // namespace glia::compiler
 

@@ -85,7 +85,7 @@ class DotEmitter {
                   int64_t columns, const std::vector<Tile>& sums) {
     // Groups of chunks whose moving operand is one tile.
     const int64_t bytes = std::max(isa::DTypeBytes(compute_), isa::DTypeBytes(rhs.dtype));
-    const int64_t widest = std::max(columns, m_block);
+    const int64_t widest = std::max<int64_t>({columns, m_block, isa::kPartitions});
     const int64_t slots = std::max<int64_t>(1, kPieceBytes / (bytes * widest));
     struct Group {
       int64_t first;  // slot

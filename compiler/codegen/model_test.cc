@@ -1,16 +1,9 @@
 // Small models through the whole of code generation.
 #include "absl/strings/str_cat.h"
 #include "compiler/codegen/codegen_testing.h"
-#include "gtest/gtest.h"
 
 namespace glia::compiler {
 namespace {
-
-#define EXPECT_OK(expression)                    \
-  do {                                           \
-    const absl::Status status = (expression);    \
-    EXPECT_TRUE(status.ok()) << status.message(); \
-  } while (false)
 
 std::string Mlp(int batch) {
   return absl::StrCat(R"(
@@ -49,7 +42,7 @@ ENTRY main {
 TEST(ModelTest, Mlp) {
   for (int batch : {1, 2, 7, 130}) {
     SCOPED_TRACE(batch);
-    EXPECT_OK(CheckText(Mlp(batch)));
+    GLIA_EXPECT_OK(CheckText(Mlp(batch)));
   }
 }
 
