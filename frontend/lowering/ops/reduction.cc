@@ -67,7 +67,8 @@ void ExtremeOfDim(Ctx& c) {
 // aten::argmax(Tensor self, int? dim=None, bool keepdim=False) -> Tensor
 template <bool kLargest>
 void ArgExtremeOp(Ctx& c) {
-  Op x = c.T(0, c.compute());
+  Op x = c.T(0);
+  if (x.shape().type == hlo::kPred) x = Convert(x, hlo::kS8);
   int64_t dim = 0;
   if (c.Has(1) && x.shape().rank() > 0) {
     dim = c.Dim(1, x.shape().rank());

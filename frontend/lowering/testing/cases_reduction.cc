@@ -25,6 +25,7 @@ constexpr OpCase kCases[] = {
     {"aten::argmax", "f32[5]=1,nan,3,nan,2 0 true"},
     {"aten::argmax", "i64[4]=2,7,7,1"},
     {"aten::argmax", "f32[]"},
+    {"aten::argmax", "bf16[3,5] 0"},
     {"aten::argmin", "f32[3,150] -1 true"},
     {"aten::count_nonzero", "i64[3,4]<-1:2"},
     {"aten::count_nonzero.dim_IntList", "f32[3,4] (0)"},

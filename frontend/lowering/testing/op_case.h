@@ -30,8 +30,6 @@ struct OpCase {
   // Greatest difference, relative to the larger of 1 and the value. 0: 1e-5 for f32, and about the last
   // digit for 16-bit floats. Integers and bools are always compared exactly.
   double tolerance = 0;
-  // The operator to compare with where CPUs do not have this one; same arguments.
-  const char* reference = "";
 };
 
 // Runs the case for each of its types. OK, or what differs, with the call. NOT_FOUND when this libtorch
