@@ -71,13 +71,24 @@ bool WritesCpu(const OpPlan& plan, Arguments arguments) {
   return cpu;
 }
 
-void Store(const at::Tensor& to, Value value, bool out) {
+bool Reads(const OpPlan& plan, Arguments arguments, const at::Tensor& t) {
+  for (int from : plan.arguments) {
+    if (from >= 0 && arguments[from].isTensor() &&
+        arguments[from].unsafeToTensorImpl() == t.unsafeGetTensorImpl()) {
+      return true;
+    }
+  }
+  return false;
+}
+
+// `resizable`: an out= argument that is not an operand as well.
+void Store(const at::Tensor& to, Value value, bool resizable) {
   if (!to.defined()) return;
   const TensorMeta& meta = value.meta();
   TORCH_CHECK(c10::canCast(meta.dtype, to.scalar_type()), "result type ", meta.dtype,
               " can't be cast to the desired output type ", to.scalar_type());
   if (to.sizes() != c10::IntArrayRef(meta.sizes)) {
-    TORCH_CHECK(out, "output with shape ", to.sizes(), " doesn't match the broadcast shape ",
+    TORCH_CHECK(resizable, "output with shape ", to.sizes(), " doesn't match the broadcast shape ",
                 c10::IntArrayRef(meta.sizes));
     if (to.numel() != 0) {
       TORCH_WARN("An output with one or more elements was resized since it had shape ", to.sizes(),
@@ -118,7 +129,8 @@ void BoxedKernel(const c10::OperatorHandle& op, c10::DispatchKeySet, torch::jit:
         Store(tensors[k], {node, r.first + static_cast<int>(k)}, w.out);
       }
     } else if (to.isTensor() && r.first >= 0) {
-      Store(to.toTensor(), {node, r.first}, w.out);
+      const at::Tensor t = to.toTensor();
+      Store(t, {node, r.first}, w.out && !Reads(plan, arguments, t));
     }
   }
   c10::SmallVector<c10::IValue, 4> results;

@@ -97,6 +97,14 @@ at::Tensor ToCopy(const at::Tensor& self, optional<at::ScalarType> dtype, option
   return EmptyLike(self, dtype, layout, device, pin_memory, format).copy_(self, non_blocking);
 }
 
+at::Tensor NewEmptyStrided(const at::Tensor& self, IntArray sizes, IntArray strides,
+                           optional<at::ScalarType> dtype, optional<at::Layout> layout,
+                           optional<at::Device> device, optional<bool> pin_memory) {
+  CheckLayout(layout);
+  return at::empty_strided(sizes, strides, dtype.value_or(self.scalar_type()), at::kStrided,
+                           device.value_or(self.device()), pin_memory);
+}
+
 at::Tensor EfficientZeros(IntArray sizes, optional<at::ScalarType> dtype, optional<at::Layout>,
                           optional<at::Device>, optional<bool>) {
   return MakeTensor(MakeZeros(sizes, Contiguous(sizes), DtypeOr(dtype)));
@@ -216,6 +224,12 @@ at::Tensor& Zero(at::Tensor& self) {
   const bool dense = self.is_non_overlapping_and_dense();
   const std::vector<int64_t> strides = dense ? self.strides().vec() : Contiguous(self.sizes());
   WriteTensor(self, MakeZeros(self.sizes(), strides, self.scalar_type()));
+  return self;
+}
+
+// libtorch's own in-place kernel is for the CPU only.
+at::Tensor& ConjPhysicalInPlace(at::Tensor& self) {
+  if (self.is_complex()) WriteTensor(self, MakeUnary("aten::conj_physical", ReadTensor(self)));
   return self;
 }
 
@@ -364,6 +378,8 @@ TORCH_LIBRARY_IMPL(aten, XLA, m) {
   m.impl("empty_strided", EmptyStrided);
   m.impl("empty_like", EmptyLike);
   m.impl("_to_copy", ToCopy);
+  m.impl("new_empty_strided", NewEmptyStrided);
+  m.impl("conj_physical_", ConjPhysicalInPlace);
   m.impl("_efficientzerotensor", EfficientZeros);
   m.impl("resize_", Resize);
   m.impl("set_.source_Storage_storage_offset", SetStorageOffset);

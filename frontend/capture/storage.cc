@@ -237,7 +237,7 @@ Value ReadTensor(const at::Tensor& t) {
     v = MakeView(contents.value, contents.Layout(), t.sizes(), t.strides(), t.storage_offset(),
                  t.scalar_type());
   }
-  if (t.is_conj()) v = MakeUnary("aten::_conj_physical", v);
+  if (t.is_conj()) v = MakeUnary("aten::conj_physical", v);
   if (t.is_neg()) v = MakeUnary("aten::neg", v);
   return v;
 }
@@ -247,7 +247,7 @@ void WriteTensor(const at::Tensor& t, Value value) {
   if (t.numel() == 0) return;
   TORCH_INTERNAL_ASSERT(c10::IntArrayRef(value.meta().sizes) == t.sizes() &&
                         value.meta().dtype == t.scalar_type());
-  if (t.is_conj()) value = MakeUnary("aten::_conj_physical", value);
+  if (t.is_conj()) value = MakeUnary("aten::conj_physical", value);
   if (t.is_neg()) value = MakeUnary("aten::neg", value);
   StorageState& state = State(t);
   if (t.storage_offset() == 0 && t.is_non_overlapping_and_dense() &&

@@ -193,6 +193,8 @@ absl::StatusOr<std::vector<std::shared_ptr<DeviceData>>> EagerBackend::Execute(
     std::vector<std::shared_ptr<DeviceData>> results;
     for (const at::Tensor& t : EvaluateGraph(*graph)) results.push_back(MakeData(t));
     return results;
+  } catch (const c10::Error& e) {
+    return absl::InternalError(e.what_without_backtrace());
   } catch (const std::exception& e) {
     return absl::InternalError(e.what());
   }
