@@ -222,6 +222,9 @@ TEST_F(Ops, ErrorsAreEagers) {
   EXPECT_NE(message([&] { at::mm(a, b); }).find("mat1 and mat2 shapes cannot be multiplied"), std::string::npos);
   EXPECT_NE(message([&] { a + b; }).find("must match"), std::string::npos);
   EXPECT_NE(message([&] { a.select(0, 0).add_(a); }).find("doesn't match the broadcast shape"), std::string::npos);
+  // An out= argument that is read as well is not resized.
+  EXPECT_NE(message([&] { a.slice(1, 0, 1).logical_and_(a); }).find("doesn't match the broadcast shape"),
+            std::string::npos);
   EXPECT_NE(message([&] { a.to(at::kLong).add_(a); }).find("can't be cast"), std::string::npos);
   EXPECT_NE(message([&] { a.select(0, 0).expand({3, 4}).add_(1); }).find("single memory location"),
             std::string::npos);
@@ -233,6 +236,16 @@ TEST_F(Ops, ErrorsAreEagers) {
   // The device stays usable.
   EXPECT_EQ((a + 1).sum().item<float>(), (a.cpu() + 1).sum().item<float>());
   allow_fallbacks_ = true;
+}
+
+TEST_F(Ops, ShapesThatZerosCannotTell) {
+  // Eager refuses an integer division by zero and the inverse of a singular matrix; asking for the shape
+  // of the result must not.
+  const at::Tensor spd = at::eye(3) * 4 + 0.1;
+  Compare("division, inverse", {Long({4}, 9) + 1, spd}, [](const Tensors& t) {
+    return Tensors{at::floor_divide(t[0] * 7, t[0]), at::remainder(t[0] * 7, t[0]), at::linalg_inv(t[1]),
+                   at::linalg_cholesky(t[1])};
+  });
 }
 
 TEST_F(Ops, HostOperators) {
