@@ -172,6 +172,9 @@ int main(int argc, char** argv) {
   }
   try {
     return Run(digits::DataPath(argc == 2 ? argv[1] : ""));
+  } catch (const c10::Error& error) {
+    std::fprintf(stderr, "digits: %s\n", error.what_without_backtrace());
+    return 1;
   } catch (const std::exception& error) {
     std::fprintf(stderr, "digits: %s\n", error.what());
     return 1;

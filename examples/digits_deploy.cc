@@ -29,6 +29,9 @@ int main(int argc, char** argv) {
     file.close();
     if (!file) throw std::runtime_error(std::string("cannot write ") + argv[3]);
     return 0;
+  } catch (const c10::Error& error) {
+    std::fprintf(stderr, "digits_deploy: %s\n", error.what_without_backtrace());
+    return 1;
   } catch (const std::exception& error) {
     std::fprintf(stderr, "digits_deploy: %s\n", error.what());
     return 1;

@@ -223,8 +223,11 @@ int main(int argc, char** argv) {
   }
   try {
     return Run(json);
+  } catch (const c10::Error& error) {
+    std::fprintf(stderr, "trace_vs_lazy: %s\n", error.what_without_backtrace());
+    return 1;
   } catch (const std::exception& error) {
-    std::fprintf(stderr, "%s\n", error.what());
+    std::fprintf(stderr, "trace_vs_lazy: %s\n", error.what());
     return 1;
   }
 }
