@@ -1,11 +1,13 @@
-// The compiler's version: in every NEFF it makes, and part of the NEFF cache's keys. Raise it with every change
-// that makes other programs of the same HLO.
+// The compiler's version, as neuronx-cc's: "release+hash of the sources". It is in every NEFF and part of the
+// NEFF cache's keys.
 #ifndef GLIA_COMPILER_VERSION_H_
 #define GLIA_COMPILER_VERSION_H_
 
+#include "compiler/source_hash.h"  // made by the build
+
 namespace glia::compiler {
 
-inline constexpr char kCompilerVersion[] = "0.1.0";
+inline constexpr char kCompilerVersion[] = "0.1.0+" GLIA_COMPILER_SOURCE_HASH;
 
 }  // namespace glia::compiler
 
