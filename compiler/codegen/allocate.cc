@@ -53,13 +53,20 @@ class Arena {
  public:
   Arena(int64_t size, int64_t alignment) : size_(size), alignment_(alignment) {}
 
-  // Next free place after the last one given, going round; from the top for what stays long. -1: none.
-  int64_t Take(int64_t bytes, bool stays) {
+  enum class Where {
+    kNext,    // after the last one given, going round
+    kTop,     // for what stays long
+    kBottom,  // the first that fits
+  };
+  // A free place, or -1.
+  int64_t Take(int64_t bytes, Where where) {
     bytes = Round(bytes);
-    const int64_t at = stays ? FromTop(bytes) : FromCursor(bytes);
+    const int64_t at = where == Where::kTop    ? FromTop(bytes)
+                       : where == Where::kNext ? FromCursor(bytes)
+                                               : FirstFit(0, bytes);
     if (at < 0) return -1;
     used_[at] = bytes;
-    if (!stays) cursor_ = at + bytes;
+    if (where == Where::kNext) cursor_ = at + bytes;
     return at;
   }
   void Free(int64_t at) { used_.erase(at); }
@@ -156,16 +163,21 @@ class SegmentAllocator {
         Lifetime& life = lives_[var];
         const Variable& v = program_.variables[var];
         if (v.kind == VariableKind::kPsum) {
-          life.address = psum.Take(v.partition_bytes, false);
+          life.address = psum.Take(v.partition_bytes, Arena::Where::kNext);
           if (life.address < 0) {
             return absl::InternalError(absl::StrCat("more than ", isa::kPsumBanks,
                                                     " PSUM tiles in use at instruction ", p));
           }
         } else {
-          const bool stays = life.accesses.back() - p > kLongLife;
-          while (!life.spilled && (life.address = sbuf.Take(v.partition_bytes, stays)) < 0) {
+          // Without rotation, the small tiles of spilled ones pack: each goes before the next instruction's.
+          const Arena::Where where = life.pinned                              ? Arena::Where::kBottom
+                                     : life.accesses.back() - p > kLongLife ? Arena::Where::kTop
+                                                                              : Arena::Where::kNext;
+          while (!life.spilled && (life.address = sbuf.Take(v.partition_bytes, where)) < 0) {
             const uint32_t victim = Victim(var, live, p);
             if (victim == UINT32_MAX) {
+              // The next pass finds room where the spilled tiles of this one were.
+              if (any_spilled_) return false;
               return absl::ResourceExhaustedError(absl::StrCat(
                   "the operands of one instruction do not fit into ", sbuf_bytes_, " bytes of SBUF a partition"));
             }

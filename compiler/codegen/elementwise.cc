@@ -78,24 +78,6 @@ absl::StatusOr<Group> Collect(Emitter& e, const Unit& unit) {
   return group;
 }
 
-// A dense tile that holds exactly the value; others are copied.
-bool IsWholeTile(const Emitter& e, const TileValue& value, int partitions, int64_t free, Tile* tile) {
-  if (value.is_splat() || value.column) return false;
-  const Operand& o = *value.operand;
-  if (e.InPsum(o) || o.offset != 0 || o.partition != 0 || o.num_partitions != partitions) return false;
-  for (int d = 0; d < isa::kFreeDims - 1; ++d) {
-    if (o.size[d] != 1) return false;
-  }
-  const int64_t size = o.size[isa::kFreeDims - 1];
-  if (size != free || (free > 1 && o.stride[isa::kFreeDims - 1] != 1)) return false;
-  if (e.TileBytes(o.var) != free * isa::DTypeBytes(o.dtype)) return false;
-  tile->var = o.var;
-  tile->dtype = o.dtype;
-  tile->partitions = partitions;
-  tile->free = free;
-  return true;
-}
-
 absl::Status EmitBox(Emitter& e, const Unit& unit, const Group& group, const TileBox& box) {
   absl::flat_hash_map<const Instruction*, TileValue> values(group.splats);
   std::vector<absl::optional<TileValue>> loaded(group.parts.size());
@@ -128,12 +110,10 @@ absl::Status EmitBox(Emitter& e, const Unit& unit, const Group& group, const Til
     const Instruction* before = e.SetCurrent(member);
     const Nd& out = box.parts[part];
     const TileValue& value = values[member];
-    Tile tile;
-    if (!IsWholeTile(e, value, box.partitions, box.free, &tile)) {
-      const Operand copy = Materialize(e, value, out.dtype, box.partitions, box.free);
-      tile = Tile{copy.var, out.dtype, box.partitions, box.free};
-    }
-    e.Store(out, box.partition_dims, tile);
+    absl::optional<Tile> tile;
+    if (!value.is_splat() && !value.column) tile = WholeTile(e, *value.operand);
+    if (!tile.has_value()) tile = WholeTile(e, Materialize(e, value, out.dtype, box.partitions, box.free));
+    e.Store(out, box.partition_dims, *tile);
     e.SetCurrent(before);
   }
   return e.status();

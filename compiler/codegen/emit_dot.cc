@@ -128,7 +128,7 @@ class DotEmitter {
       piece.tile = *found;
       return piece;
     }
-    piece.tile = WantsTranspose(view) ? LoadTransposed(view) : LoadDirect(view);
+    piece.tile = InSbuf(view) || WantsTranspose(view) ? LoadTransposed(view) : LoadDirect(view);
     return piece;
   }
 
@@ -154,15 +154,23 @@ class DotEmitter {
     return rows > 256;
   }
 
+  // A part of the view as LoadTransposed wants it: [rows, partitions, slots].
+  static Nd Natural(const Nd& view, int64_t f0) {
+    const int64_t rows = std::min<int64_t>(isa::kPartitions, view.dims[2] - f0);
+    return TransposeNd(SliceDim(view, 2, f0, rows), {2, 0, 1});
+  }
+  // What computed the operand left it in SBUF: turning it is faster than the way through HBM.
+  bool InSbuf(const Nd& view) const {
+    return e_.FindShared(Natural(view, 0), 1, view.dtype).has_value();
+  }
+
   // Loads [free, k] as it lies and turns it on the tensor engine, 128 x 128 at a time.
   Tile LoadTransposed(const Nd& view) {
     const int64_t partitions = view.dims[0], slots = view.dims[1], free = view.dims[2];
     const Tile out = e_.NewTile(compute_, static_cast<int>(partitions), slots * free, "transposed");
     for (int64_t f0 = 0; f0 < free; f0 += isa::kPartitions) {
       const int64_t rows = std::min<int64_t>(isa::kPartitions, free - f0);
-      // [rows, partitions, slots]
-      const Nd part = TransposeNd(SliceDim(view, 2, f0, rows), {2, 0, 1});
-      const Tile raw = e_.LoadShared(part, 1);
+      const Tile raw = e_.LoadShared(Natural(view, f0), 1);
       Tile from = raw;
       if (raw.dtype != compute_) {
         from = e_.NewTile(compute_, raw.partitions, raw.free, "cast");

@@ -34,7 +34,7 @@ struct Plan {
 };
 
 // Rough time in ns, as in tiling.cc.
-double Cost(const Problem& p, int64_t dim, int64_t row) {
+double Cost(const Problem& p, bool any_computation, int64_t dim, int64_t row) {
   const Nd& x = p.in[0];
   const int64_t elements = x.elements();
   int64_t partitions = 1;
@@ -45,23 +45,29 @@ double Cost(const Problem& p, int64_t dim, int64_t row) {
   }
   run = std::min(run, kMaxFree);
   const double row_ns = std::max(144.0, static_cast<double>(run * x.element_bytes()) / 17.0) / 16.0;
-  double cost = static_cast<double>(elements) / static_cast<double>(partitions) +
+  double cost = std::max(256.0, static_cast<double>(elements) / static_cast<double>(partitions)) +
                 static_cast<double>(elements) / static_cast<double>(run) * row_ns;
   if (dim >= p.kept) {
-    cost += 150.0 + static_cast<double>(elements / std::max<int64_t>(1, Product(x.dims) / Product(p.out[0].dims)));
+    const int64_t results = p.out[0].elements();
+    cost += 150.0 + static_cast<double>(results);
+    // The partitions of all results come back into one row.
+    if (any_computation) {
+      if (partitions * results > kMaxFree) return std::numeric_limits<double>::infinity();
+      cost += 5000.0;
+    }
   }
   const int64_t tiles = CeilDiv(elements, partitions * kMaxFree);
   return cost + 400.0 * static_cast<double>(tiles);
 }
 
-Plan Choose(const Problem& p) {
+Plan Choose(const Problem& p, bool any_computation) {
   Plan best;
-  best.cost = Cost(p, -1, 1);
+  best.cost = Cost(p, any_computation, -1, 1);
   for (int64_t dim = 0; dim < p.in[0].rank(); ++dim) {
     for (int64_t row = 1; row <= p.in[0].dims[dim] && row <= kMaxFree; row *= 2) {
       // Rows that fill all partitions evenly where the dim allows it.
       const int64_t even = CeilDiv(p.in[0].dims[dim], CeilDiv(p.in[0].dims[dim], row));
-      const double cost = Cost(p, dim, even);
+      const double cost = Cost(p, any_computation, dim, even);
       if (cost < best.cost) best = {dim, even, cost};
     }
   }
@@ -96,8 +102,8 @@ class Reducer {
   // Cuts off the rest when the chosen dim is not a multiple of its row; then emits.
   absl::Status Run(Problem p) {
     Merge(&p);
-    const Plan plan = Choose(p);
-    if (plan.dim < 0 || plan.row == 1) return Emit(p, plan.dim, plan.dim);
+    const Plan plan = Choose(p, op_.alu == AluOp::kBypass);
+    if (plan.dim < 0 || plan.row == 1) return Emit(p, plan.dim);
     const int64_t n = p.in[0].dims[plan.dim];
     const int64_t whole = n / plan.row * plan.row;
     if (plan.dim < p.kept) {
@@ -105,19 +111,19 @@ class Reducer {
         Problem rest = p;
         for (Nd& x : rest.in) x = SliceDim(x, plan.dim, whole, n - whole);
         for (Nd& o : rest.out) o = SliceDim(o, plan.dim, whole, n - whole);
-        if (absl::Status s = Emit(rest, -1, -1); !s.ok()) return s;
+        if (absl::Status s = Emit(rest, -1); !s.ok()) return s;
       }
       for (Nd& x : p.in) x = SplitDim(SliceDim(x, plan.dim, 0, whole), plan.dim, plan.row);
       for (Nd& o : p.out) o = SplitDim(SliceDim(o, plan.dim, 0, whole), plan.dim, plan.row);
       ++p.kept;
-      return Emit(p, plan.dim, plan.dim);
+      return Emit(p, plan.dim);
     }
     // A reduced dim: the rest becomes a part of its own, accumulated by the same kernel.
     if (whole < n) {
       for (const Nd& x : p.in) rest_.push_back(SliceDim(x, plan.dim, whole, n - whole));
     }
     for (Nd& x : p.in) x = SplitDim(SliceDim(x, plan.dim, 0, whole), plan.dim, plan.row);
-    return Emit(p, plan.dim, plan.dim);
+    return Emit(p, plan.dim);
   }
 
  private:
@@ -152,9 +158,8 @@ class Reducer {
     p->kept = static_cast<int64_t>(kept_dims.size());
   }
 
-  // Blocks of every dim: those of the partition dim of 128, kept free dims up to half a tile, reduced ones
-  // the rest.
-  absl::Status Emit(const Problem& p, int64_t partition, int64_t) {
+  // Blocks of every dim: those of the partition dim of 128, the others as a tile holds them.
+  absl::Status Emit(const Problem& p, int64_t partition) {
     const Nd& x = p.in[0];
     const int64_t rank = x.rank();
     Dims block(x.dims);
@@ -233,21 +238,19 @@ class Reducer {
     }
     if (!rest_.empty()) {
       // What did not fill a row: the same kept block, all of the other reduced dims, on one partition.
-      if (absl::Status s = AddRest(p, start, size, partition, &acc); !s.ok()) return s;
+      if (absl::Status s = AddRest(p, start, size, &acc); !s.ok()) return s;
     }
     return Finish(p, partition, start, size, acc);
   }
 
-  absl::Status AddRest(const Problem& p, const Dims& start, const Dims& size, int64_t partition,
-                       std::vector<Operand>* acc) {
-    // rest_ has the dims of x before the split: dim `partition` was cut into (rows, row).
+  // rest_ has the dims of x before one of the reduced ones was cut into (rows, row).
+  absl::Status AddRest(const Problem& p, const Dims& start, const Dims& size, std::vector<Operand>* acc) {
     std::vector<Nd> parts;
     for (const Nd& r : rest_) {
       Nd part = r;
       for (int64_t d = 0; d < p.kept; ++d) part = SliceDim(part, d, start[d], size[d]);
       parts.push_back(part);
     }
-    (void)partition;
     Dims blocks = parts[0].dims;
     int64_t left = kMaxFree;
     for (int64_t d = 0; d < p.kept; ++d) left = std::max<int64_t>(1, left / blocks[d]);
@@ -307,7 +310,7 @@ class Reducer {
       Operand o = Load(part, partition, order, kept_free, reduced_free);
       operands.push_back(o);
     }
-    if (op_.alu == AluOp::kBypass) return Halve(operands, partitions, kept_count, reduced_count);
+    if (op_.alu == AluOp::kBypass) return Halve(operands, kept_count, reduced_count);
     const DType acc_type = isa::IsFloat(operands[0].dtype) ? DType::kF32 : operands[0].dtype;
     if (reduced_count == 1) {
       if (operands[0].dtype == acc_type) return operands;
@@ -381,8 +384,7 @@ class Reducer {
   }
 
   // Pairs of halves until one is left. Operands are dense [P, reduced * kept].
-  absl::StatusOr<std::vector<Operand>> Halve(std::vector<Operand> now, int partitions, int64_t kept,
-                                             int64_t reduced) {
+  absl::StatusOr<std::vector<Operand>> Halve(std::vector<Operand> now, int64_t kept, int64_t reduced) {
     std::vector<Operand> odd;  // what was left over
     const auto piece = [&](const Operand& o, int64_t first, int64_t count) {
       Operand r = o;
@@ -395,7 +397,6 @@ class Reducer {
       r.stride[isa::kFreeDims - 1] = count * kept == 1 ? 0 : 1;
       return r;
     };
-    (void)partitions;
     while (reduced > 1) {
       const int64_t half = reduced / 2;
       std::vector<Operand> low, high, last;
@@ -440,41 +441,21 @@ class Reducer {
     for (const Operand& o : *acc) now.push_back(Partitions(o, 0, p));
     std::vector<Operand> sum;
     if (op_.alu != AluOp::kBypass) {
-      const Operand out = e_.NewTile(now[0].dtype, *acc_partitions, now[0].free_elements(), "reduce").all();
-      e_.TensorTensor(Partitions(out, 0, p), now[0], next[0], op_.alu);
-      if (p < *acc_partitions) return CopyRest(out, (*acc)[0], p, *acc_partitions, next[0], acc);
+      const Operand out = e_.NewTile(now[0].dtype, p, now[0].free_elements(), "reduce").all();
+      e_.TensorTensor(out, now[0], next[0], op_.alu);
       sum = {out};
     } else {
       absl::StatusOr<std::vector<Operand>> result = Apply(now, next);
       if (!result.ok()) return result.status();
       sum = *std::move(result);
-      if (p < *acc_partitions) {
-        // Results replace the first partitions of a copy of the accumulators.
-        std::vector<Operand> merged;
-        for (size_t i = 0; i < sum.size(); ++i) {
-          const Operand copy =
-              e_.NewTile(sum[i].dtype, *acc_partitions, sum[i].free_elements(), "reduce").all();
-          e_.Copy(copy, (*acc)[i]);
-          e_.Copy(Partitions(copy, 0, p), sum[i]);
-          merged.push_back(copy);
-        }
-        sum = std::move(merged);
-      }
+    }
+    for (size_t i = 0; i < sum.size() && p < *acc_partitions; ++i) {
+      const Operand merged = e_.NewTile(sum[i].dtype, *acc_partitions, sum[i].free_elements(), "reduce").all();
+      e_.Copy(merged, (*acc)[i]);
+      e_.Copy(Partitions(merged, 0, p), sum[i]);
+      sum[i] = merged;
     }
     *acc = std::move(sum);
-    return e_.status();
-  }
-
-  absl::Status CopyRest(const Operand& out, const Operand& before, int p, int all, const Operand& next,
-                        std::vector<Operand>* acc) {
-    (void)p;
-    (void)all;
-    // Copy all, then put the sum over the first partitions: engine order makes it so.
-    const Operand merged =
-        e_.NewTile(out.dtype, out.num_partitions, out.free_elements(), "reduce").all();
-    e_.Copy(merged, before);
-    e_.Copy(Partitions(merged, 0, next.num_partitions), Partitions(out, 0, next.num_partitions));
-    *acc = {merged};
     return e_.status();
   }
 
@@ -505,7 +486,7 @@ class Reducer {
       e_.Dma(e_.At(tile, {1, free}), *ReshapeNd(buffer, {1, free}));
       rows.push_back(tile.all());
     }
-    absl::StatusOr<std::vector<Operand>> result = Halve(rows, 1, kept_free, partitions);
+    absl::StatusOr<std::vector<Operand>> result = Halve(rows, kept_free, partitions);
     if (!result.ok()) return result.status();
     *acc = *std::move(result);
     return e_.status();
@@ -548,10 +529,12 @@ class Reducer {
         if (!(kept_partition && d == partition)) permutation.push_back(d);
       }
       out = TransposeNd(out, permutation);
-      const Tile tile =
-          e_.NewTile(out.dtype, acc[i].num_partitions, acc[i].free_elements(), "reduce");
-      e_.Copy(tile.all(), acc[i]);
-      e_.Store(out, 1, tile);
+      absl::optional<Tile> tile = WholeTile(e_, acc[i]);
+      if (!tile.has_value() || tile->dtype != out.dtype) {
+        tile = e_.NewTile(out.dtype, acc[i].num_partitions, acc[i].free_elements(), "reduce");
+        e_.Copy(tile->all(), acc[i]);
+      }
+      e_.Store(out, 1, *tile);
     }
     return e_.status();
   }

@@ -29,6 +29,9 @@ struct Issuer {
 };
 constexpr Issuer kIssuers[] = {
     {Engine::kSp, 7}, {Engine::kAct, 3}, {Engine::kPool, 3}, {Engine::kDve, 3}};
+// Memories: 0 SBUF, 1 PSUM, 2 the scratch area, 3 + a variable's index.
+constexpr int64_t kFirstHbm = 2;
+constexpr int64_t kFirstVariable = 3;
 constexpr int kAgents = isa::kEngines + isa::kDmaQueues;  // engines, then queues
 
 // The n-th instruction (from 1) of an engine or transfer of a queue within the segment.
@@ -42,7 +45,7 @@ using Clock = std::array<uint32_t, kAgents>;  // sequence of each agent known to
 struct Interval {
   int64_t end = 0;
   Event writer;  // sequence 0: none
-  absl::InlinedVector<Event, 3> readers;  // since then, the last of each agent
+  std::vector<Event> readers;  // since then, the last of each agent
 };
 
 class Memory {
@@ -97,19 +100,113 @@ class Memory {
   std::map<int64_t, Interval> map_;
 };
 
+// The bytes [low, high) of a memory, and for HBM the pattern within: `run` bytes at low + sum index * stride,
+// strides positive and descending.
 struct Range {
-  int64_t space;  // 0 SBUF, 1 PSUM, 2 scratch, 3 + variable
+  int64_t space;
   int64_t low;
   int64_t high;
+  int64_t run = 0;
+  absl::InlinedVector<std::pair<int64_t, int64_t>, isa::kDmaDims> dims;  // stride, size; empty: all bytes
+};
+
+// Whether two patterns are known to share no byte: they repeat with a common stride, and keep to different
+// parts of it.
+bool Disjoint(const Range& a, const Range& b) {
+  for (const auto& [stride, size] : a.dims) {
+    const auto part = [s = stride](const Range& r, int64_t* first, int64_t* last) {
+      int64_t extent = r.run;
+      for (const auto& [step, count] : r.dims) {
+        if (step < s) {
+          extent += step * (count - 1);
+        } else if (step % s != 0) {
+          return false;
+        }
+      }
+      *first = r.low % s;
+      *last = *first + extent;
+      return *last <= s;
+    };
+    int64_t a_first, a_last, b_first, b_last;
+    if (part(a, &a_first, &a_last) && part(b, &b_first, &b_last) && (a_last <= b_first || b_last <= a_first)) {
+      return true;
+    }
+  }
+  return false;
+}
+
+// Who touched the bytes of an HBM variable: as Memory, but transfers that interleave do not conflict.
+class PatternMemory {
+ public:
+  void Touch(const Range& range, Event event, bool write, std::vector<Event>* depends) {
+    const auto access = static_cast<uint32_t>(accesses_.size());
+    accesses_.push_back({range, event, write});
+    Cut(range.low);
+    Cut(range.high);
+    auto it = map_.lower_bound(range.low);
+    for (int64_t at = range.low; at < range.high;) {
+      if (it == map_.end() || it->first > at) {
+        const int64_t end = it == map_.end() ? range.high : std::min(range.high, it->first);
+        it = map_.emplace_hint(it, at, Node{end, {}});
+      }
+      Visit(&it->second, range, access, write, depends);
+      at = it->second.end;
+      ++it;
+    }
+  }
+
+ private:
+  struct Access {
+    Range range;
+    Event event;
+    bool write;
+  };
+  struct Node {
+    int64_t end = 0;
+    std::vector<uint32_t> accesses;  // since the last write of all its bytes
+  };
+  static constexpr size_t kMaxAccesses = 64;
+
+  void Visit(Node* node, const Range& range, uint32_t access, bool write, std::vector<Event>* depends) {
+    // A long list is ended by a write that waits for all of it.
+    const bool all = write && (range.dims.empty() || node->accesses.size() >= kMaxAccesses);
+    for (uint32_t other : node->accesses) {
+      const Access& a = accesses_[other];
+      if ((a.write || write) && (all || !Disjoint(a.range, range))) depends->push_back(a.event);
+    }
+    if (all) {
+      // From here on it stands for every byte.
+      node->accesses.clear();
+      if (!range.dims.empty()) {
+        accesses_.push_back({{range.space, range.low, range.high, 0, {}}, accesses_[access].event, true});
+        node->accesses.push_back(static_cast<uint32_t>(accesses_.size() - 1));
+        return;
+      }
+    }
+    node->accesses.push_back(access);
+  }
+
+  void Cut(int64_t at) {
+    auto it = map_.lower_bound(at);
+    if (it == map_.begin()) return;
+    --it;
+    if (it->second.end <= at || it->first == at) return;
+    Node rest = it->second;
+    it->second.end = at;
+    map_[at] = std::move(rest);
+  }
+
+  std::map<int64_t, Node> map_;
+  std::vector<Access> accesses_;
 };
 
 Range RangeOf(const Program& program, uint32_t var, int64_t low, int64_t high) {
   const Variable& v = program.variables[var];
   switch (v.kind) {
-    case VariableKind::kStateBuffer: return {0, v.address + low, v.address + high};
-    case VariableKind::kPsum: return {1, v.address + low, v.address + high};
-    case VariableKind::kTmpBuf: return {2, v.hbm_offset + low, v.hbm_offset + high};
-    default: return {3 + (v.alias >= 0 ? v.alias : static_cast<int64_t>(var)), low, high};
+    case VariableKind::kStateBuffer: return {0, v.address + low, v.address + high, 0, {}};
+    case VariableKind::kPsum: return {1, v.address + low, v.address + high, 0, {}};
+    case VariableKind::kTmpBuf: return {kFirstHbm, v.hbm_offset + low, v.hbm_offset + high, 0, {}};
+    default: return {kFirstVariable + (v.alias >= 0 ? v.alias : static_cast<int64_t>(var)), low, high, 0, {}};
   }
 }
 
@@ -123,23 +220,37 @@ Range SideRange(const Program& program, const isa::DmaDescriptor& dma, uint32_t 
     low %= pitch;
     high = low + dma.element_bytes;
   }
+  Range pattern;
   for (int d = 0; d < isa::kDmaDims; ++d) {
     const bool by_index = indexed && d == 0;
     const int64_t stride = by_index ? dma.index_stride : strides[d];
     const int64_t last = (by_index ? dma.index_bound : int64_t{dma.size[d]}) - 1;
     if (pitch != 0 && stride % pitch == 0) continue;
     (stride < 0 ? low : high) += last * stride;
+    if (stride != 0 && last > 0) pattern.dims.push_back({std::abs(stride), last + 1});
   }
-  if (pitch != 0 && (low < 0 || high > pitch)) {
-    low = 0;
-    high = pitch;
+  if (pitch != 0) {
+    if (low < 0 || high > pitch) {
+      low = 0;
+      high = pitch;
+    }
+    return RangeOf(program, var, low, high);
   }
-  return RangeOf(program, var, low, high);
+  std::sort(pattern.dims.begin(), pattern.dims.end(), [](const auto& a, const auto& b) { return a > b; });
+  pattern.run = dma.element_bytes;
+  while (!pattern.dims.empty() && pattern.dims.back().first <= pattern.run) {
+    pattern.run += pattern.dims.back().first * (pattern.dims.back().second - 1);
+    pattern.dims.pop_back();
+  }
+  Range range = RangeOf(program, var, low, high);
+  range.run = pattern.run;
+  range.dims = pattern.dims;
+  return range;
 }
 
 struct Accesses {
-  absl::InlinedVector<Range, 4> reads;
-  absl::InlinedVector<Range, 4> writes;
+  std::vector<Range> reads;
+  std::vector<Range> writes;
 };
 
 Accesses AccessesOf(const Program& program, const Instruction& instruction) {
@@ -171,7 +282,12 @@ Accesses AccessesOf(const Program& program, const Instruction& instruction) {
 class SegmentSync {
  public:
   SegmentSync(Program* program, const std::vector<std::vector<uint16_t>>& queues)
-      : program_(*program), queues_(queues) {}
+      : program_(*program), queues_(queues), writable_(program->variables.size(), false) {
+    for (size_t i = 0; i < program->variables.size(); ++i) {
+      const Variable& v = program->variables[i];
+      if (v.kind == VariableKind::kOutput) writable_[v.alias >= 0 ? static_cast<size_t>(v.alias) : i] = true;
+    }
+  }
 
   isa::Segment Run(const SerialSegment& serial) {
     for (const SerialInstruction& item : serial.instructions) Add(item);
@@ -221,8 +337,8 @@ class SegmentSync {
 
     std::vector<Event> depends;
     const Accesses accesses = AccessesOf(program_, item.instruction);
-    for (const Range& r : accesses.reads) memories_[r.space].Read(r.low, r.high, item.event, &depends);
-    for (const Range& r : accesses.writes) memories_[r.space].Write(r.low, r.high, item.event, &depends);
+    for (const Range& r : accesses.reads) Touch(r, item.event, false, &depends);
+    for (const Range& r : accesses.writes) Touch(r, item.event, true, &depends);
 
     Clock& known = clocks_[static_cast<size_t>(item.engine)];
     Reduce(item, known, &depends);
@@ -245,6 +361,17 @@ class SegmentSync {
     after[item.event.agent] = item.event.sequence;
     if (!is_dma) known[item.event.agent] = item.event.sequence;
     items_.push_back(std::move(item));
+  }
+
+  void Touch(const Range& r, Event event, bool write, std::vector<Event>* depends) {
+    if (r.space >= kFirstHbm) {
+      if (r.space >= kFirstVariable && !writable_[static_cast<size_t>(r.space - kFirstVariable)]) return;
+      hbm_[r.space].Touch(r, event, write, depends);
+    } else if (write) {
+      on_chip_[r.space].Write(r.low, r.high, event, depends);
+    } else {
+      on_chip_[r.space].Read(r.low, r.high, event, depends);
+    }
   }
 
   const Clock& ClockOf(const Event& e) const { return history_[e.agent][e.sequence - 1]; }
@@ -315,7 +442,9 @@ class SegmentSync {
   std::array<Clock, isa::kEngines> clocks_ = {};
   std::array<std::vector<Clock>, kAgents> history_;   // knowledge at the completion of each event
   std::array<std::vector<uint32_t>, kAgents> waited_;  // sequences that others wait for
-  absl::flat_hash_map<int64_t, Memory> memories_;
+  std::array<Memory, kFirstHbm> on_chip_;
+  absl::flat_hash_map<int64_t, PatternMemory> hbm_;
+  std::vector<bool> writable_;  // variables that some transfer may write
   absl::flat_hash_map<uint32_t, Engine> last_writer_;
   std::vector<Item> items_;
 };

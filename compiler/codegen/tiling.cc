@@ -20,7 +20,7 @@ struct Choice {
 
 // Rough time in ns: two passes of an engine over the tile, and the rows of a transfer shared by 16 DMA engines.
 double Cost(int64_t elements, int64_t partitions, int64_t row, int element_bytes) {
-  const double stream = 2.0 * static_cast<double>(elements) / static_cast<double>(partitions);
+  const double stream = 2.0 * std::max(256.0, static_cast<double>(elements) / static_cast<double>(partitions));
   const double row_ns = std::max(144.0, static_cast<double>(row * element_bytes) / 17.0) / 16.0;
   return stream + static_cast<double>(elements) / static_cast<double>(row) * row_ns;
 }
@@ -184,6 +184,17 @@ void ForEachTile(std::vector<Nd> parts, int64_t max_free, const std::function<vo
     if (part.elements() == 0) return;
   }
   Tiler(max_free, element_bytes, f).Run(std::move(parts));
+}
+
+absl::optional<Tile> WholeTile(const Emitter& e, const Operand& o) {
+  if (e.InPsum(o) || o.offset != 0 || o.partition != 0) return absl::nullopt;
+  for (int d = 0; d < isa::kFreeDims - 1; ++d) {
+    if (o.size[d] != 1) return absl::nullopt;
+  }
+  const int64_t free = o.size[isa::kFreeDims - 1];
+  if (free > 1 && o.stride[isa::kFreeDims - 1] != 1) return absl::nullopt;
+  if (e.TileBytes(o.var) != free * isa::DTypeBytes(o.dtype)) return absl::nullopt;
+  return Tile{o.var, o.dtype, o.num_partitions, free};
 }
 
 Nd TileNd(const Tile& tile, Dims dims, int partition_dims) {

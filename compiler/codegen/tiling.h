@@ -33,6 +33,9 @@ struct LoadedOperand {
 };
 LoadedOperand LoadOperand(Emitter& e, const Nd& nd, int partition_dims);
 
+// The tile that the operand is, if it is a dense one in SBUF from its first byte to its last.
+absl::optional<Tile> WholeTile(const Emitter& e, const Operand& operand);
+
 // The tile as DMA sees it under dims [partition dims ..., free dims ...].
 Nd TileNd(const Tile& tile, Dims dims, int partition_dims);
 
