@@ -62,7 +62,7 @@ TEST(CompileTest, InvalidAndUnsupportedModulesAreErrors) {
   auto unsupported = Parse("x = f32[] parameter(0)\n ROOT c = f32[] custom-call(x), custom_call_target=\"what\"\n");
   const auto status = Compile(*unsupported, Options()).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kUnimplemented);
-  EXPECT_NE(std::string(status.message()).find("what"), std::string::npos) << status;
+  EXPECT_NE(std::string(status.message()).find("custom-call"), std::string::npos) << status;
 }
 
 }  // namespace
