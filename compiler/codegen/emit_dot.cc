@@ -12,13 +12,6 @@ namespace {
 
 int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-// Contracted elements [start, start + count * step) in one matmul, one a partition.
-struct Chunk {
-  int64_t start = 0;
-  int64_t count = 0;
-  int64_t step = 1;
-};
-
 // How k elements go on the partitions: `count` partitions of `per_partition` neighbours each where that
 // divides evenly (a transfer then moves longer rows), and what is left over.
 struct Contraction {
@@ -46,13 +39,14 @@ Contraction PlanContraction(int64_t k) {
 // A piece of an operand in SBUF: [chunk partitions, slots, free], one slot a chunk.
 struct Piece {
   Tile tile;
+  int64_t slots = 0;
   int64_t free = 0;
   Operand Slot(int64_t slot) const { return tile.part(tile.partitions, slot * free, free); }
 };
 
 class DotEmitter {
  public:
-  DotEmitter(Emitter& e, DType compute, int64_t k) : e_(e), compute_(compute), plan_(PlanContraction(k)) {}
+  DotEmitter(Emitter& e, DType compute) : e_(e), compute_(compute) {}
 
   // out [m, n] = lhs [m, k] . rhs [n, k].
   void Emit(const Nd& lhs, const Nd& rhs, const Nd& out) {
@@ -83,52 +77,52 @@ class DotEmitter {
 
   void Accumulate(const Nd& lhs, const Nd& rhs, int64_t super, int64_t super_end, int64_t m_block, int64_t n0,
                   int64_t columns, const std::vector<Tile>& sums) {
-    // Groups of chunks whose moving operand is one tile.
+    // Neighbouring contracted elements whose moving operand fits a tile: long rows for the transfers.
+    const int64_t k = rhs.dims[1];
     const int64_t bytes = std::max(isa::DTypeBytes(compute_), isa::DTypeBytes(rhs.dtype));
     const int64_t widest = std::max<int64_t>({columns, m_block, isa::kPartitions});
-    const int64_t slots = std::max<int64_t>(1, kPieceBytes / (bytes * widest));
-    struct Group {
-      int64_t first;  // slot
-      int64_t count;
-      bool rest;
-    };
-    std::vector<Group> groups;
-    for (int64_t s = 0; s < plan_.per_partition; s += slots) {
-      groups.push_back({s, std::min(slots, plan_.per_partition - s), false});
-    }
-    if (plan_.rest > 0) groups.push_back({0, 1, true});
-    for (size_t g = 0; g < groups.size(); ++g) {
-      const Group& group = groups[g];
-      const Piece moving = Load(SliceDim(rhs, 0, n0, columns), group.first, group.count, group.rest);
-      size_t i = 0;
-      for (int64_t m0 = super; m0 < super_end; m0 += m_block, ++i) {
-        const int64_t rows = std::min(m_block, super_end - m0);
-        const Piece stationary = Load(SliceDim(lhs, 0, m0, rows), group.first, group.count, group.rest);
-        for (int64_t s = 0; s < group.count; ++s) {
-          e_.Matmul(sums[i].all(), stationary.Slot(s), moving.Slot(s), g > 0 || s > 0);
+    const int64_t most =
+        std::max<int64_t>(1, kPieceBytes / (bytes * widest)) * isa::kMaxMatmulContraction;
+    const int64_t slabs = CeilDiv(k, most);
+    const int64_t slab = k % slabs == 0 ? k / slabs : most;
+    bool first = true;
+    for (int64_t k0 = 0; k0 < k; k0 += slab) {
+      const int64_t length = std::min(slab, k - k0);
+      const Contraction plan = PlanContraction(length);
+      for (const bool rest : {false, true}) {
+        if (rest && plan.rest == 0) continue;
+        const auto part = [&](const Nd& x, int64_t free0, int64_t free) {
+          return Load(Arrange(SliceNd(x, {free0, k0}, {free, length}), plan, rest));
+        };
+        const Piece moving = part(rhs, n0, columns);
+        size_t i = 0;
+        for (int64_t m0 = super; m0 < super_end; m0 += m_block, ++i) {
+          const Piece stationary = part(lhs, m0, std::min(m_block, super_end - m0));
+          for (int64_t s = 0; s < moving.slots; ++s) {
+            e_.Matmul(sums[i].all(), stationary.Slot(s), moving.Slot(s), !first || s > 0);
+          }
         }
+        first = false;
       }
     }
   }
 
-  // Elements of an operand [free, k] as [partitions, slots, free] in SBUF, in the type of the matmul.
-  Piece Load(const Nd& x, int64_t first, int64_t count, bool rest) {
-    const int64_t free = x.dims[0];
-    Nd view;  // [partitions, slots, free] in HBM
-    if (rest) {
-      const int64_t start = plan_.count * plan_.per_partition;
-      view = TransposeNd(InsertDim(SliceDim(x, 1, start, plan_.rest), 1), {2, 1, 0});
-    } else {
-      const Nd split = SplitDim(SliceDim(x, 1, 0, plan_.count * plan_.per_partition), 1, plan_.per_partition);
-      view = TransposeNd(SliceDim(split, 2, first, count), {1, 2, 0});
-    }
+  // An operand [free, k] as [partitions, slots, free].
+  static Nd Arrange(const Nd& x, const Contraction& plan, bool rest) {
+    const int64_t whole = plan.count * plan.per_partition;
+    if (rest) return TransposeNd(InsertDim(SliceDim(x, 1, whole, plan.rest), 1), {2, 1, 0});
+    return TransposeNd(SplitDim(SliceDim(x, 1, 0, whole), 1, plan.per_partition), {1, 2, 0});
+  }
+
+  // Brings a view [partitions, slots, free] into SBUF, in the type of the matmul.
+  Piece Load(const Nd& view) {
     Piece piece;
-    piece.free = free;
-    if (const absl::optional<Tile> found = e_.FindShared(view, 1, compute_); found.has_value()) {
-      piece.tile = *found;
-      return piece;
-    }
-    piece.tile = InSbuf(view) || WantsTranspose(view) ? LoadTransposed(view) : LoadDirect(view);
+    piece.slots = view.dims[1];
+    piece.free = view.dims[2];
+    const absl::optional<Tile> found = e_.FindShared(view, 1, compute_);
+    piece.tile = found.has_value()                             ? *found
+                 : InSbuf(view) || WantsTranspose(view) ? LoadTransposed(view)
+                                                               : LoadDirect(view);
     return piece;
   }
 
@@ -210,7 +204,6 @@ class DotEmitter {
 
   Emitter& e_;
   const DType compute_;
-  const Contraction plan_;
 };
 
 // out[b, m, n] = sum over k of lhs[b, m, k] * rhs[b, n, k], element by element. All have dims [b, m, n, k],
@@ -395,7 +388,7 @@ absl::Status EmitDot(Emitter& e, const hlo::Instruction& hlo) {
                    DropDim(full(out, 2, m.strides[1][0], n.strides[1][0], 0), static_cast<int64_t>(b.dims.size()) + 2));
     return e.status();
   }
-  DotEmitter emitter(e, ComputeType(e, lhs.dtype, rhs.dtype), k);
+  DotEmitter emitter(e, ComputeType(e, lhs.dtype, rhs.dtype));
   Dims index(b.dims.size(), 0);
   for (int64_t i = 0; i < batches; ++i) {
     int64_t rest = i;

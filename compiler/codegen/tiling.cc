@@ -90,10 +90,13 @@ class Tiler {
     for (Nd& part : *parts) part.dims = dims;
   }
 
-  // A row length from `row` on that divides n, if there is one not much longer.
+  // The row length next to `row` that divides n, if there is one not much shorter or longer.
   int64_t EvenRow(int64_t n, int64_t row) const {
-    const int64_t limit = std::min({n, row + row / 4 + 4, max_free_});
-    for (int64_t r = row; r <= limit; ++r) {
+    const int64_t most = std::min({n, row + row / 4 + 4, max_free_});
+    for (int64_t r = row; r <= most; ++r) {
+      if (n % r == 0) return r;
+    }
+    for (int64_t r = row; r >= std::max<int64_t>(1, row - row / 4); --r) {
       if (n % r == 0) return r;
     }
     return row;
