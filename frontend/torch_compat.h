@@ -19,8 +19,8 @@
 
 namespace glia {
 
-// An allocator made of a function from bytes to a DataPtr. c10::Allocator::allocate lost its const and
-// copy_data appeared in 2.3.
+// An allocator made of a function from bytes to a DataPtr. c10::Allocator::allocate lost its const
+// and copy_data appeared in 2.3.
 class FunctionAllocator final : public c10::Allocator {
  public:
   explicit FunctionAllocator(c10::DataPtr (*allocate)(size_t)) : allocate_(allocate) {}

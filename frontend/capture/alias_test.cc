@@ -36,16 +36,28 @@ const std::vector<Named>& Views() {
       {"select last", [](at::Tensor t) { return t.select(-1, 2); }},
       {"slice", [](at::Tensor t) { return t.slice(0, 1, 3); }},
       {"step", [](at::Tensor t) { return t.slice(1, 0, 5, 2); }},
-      {"view", [](at::Tensor t) { return t.view({2, -1}); }},
+      {"view",
+       [](at::Tensor t) {
+         return t.view({2, -1});
+       }},
       {"flatten", [](at::Tensor t) { return t.view(-1); }},
       {"flat slice", [](at::Tensor t) { return t.view(-1).slice(0, 3, 11); }},
       {"flat step", [](at::Tensor t) { return t.view(-1).slice(0, 1, 18, 3); }},
       {"unsqueeze", [](at::Tensor t) { return t.unsqueeze(1); }},
       {"diagonal", [](at::Tensor t) { return t.diagonal(); }},
-      {"permute", [](at::Tensor t) { return t.view({2, 2, 6}).permute({2, 0, 1}); }},
-      {"narrow of permute", [](at::Tensor t) { return t.view({2, 2, 6}).permute({2, 0, 1}).narrow(0, 1, 3); }},
+      {"permute",
+       [](at::Tensor t) {
+         return t.view({2, 2, 6}).permute({2, 0, 1});
+       }},
+      {"narrow of permute",
+       [](at::Tensor t) {
+         return t.view({2, 2, 6}).permute({2, 0, 1}).narrow(0, 1, 3);
+       }},
       {"split", [](at::Tensor t) { return t.split(2, 1).at(1); }},
-      {"as_strided", [](at::Tensor t) { return t.as_strided({3, 2}, {5, 1}, 2); }},
+      {"as_strided",
+       [](at::Tensor t) {
+         return t.as_strided({3, 2}, {5, 1}, 2);
+       }},
       {"unfold", [](at::Tensor t) { return t.unfold(1, 2, 2); }},
       {"detach", [](at::Tensor t) { return t.detach(); }},
       {"bits", [](at::Tensor t) { return t.view(at::kInt); }},
@@ -54,8 +66,8 @@ const std::vector<Named>& Views() {
   return *views;
 }
 
-// Every view, then every view of it that exists, on a [4,6] base: read it, write through it, see the
-// base.
+// Every view, then every view of it that exists, on a [4,6] base: read it, write through it, see
+// the base.
 TEST_F(Alias, ViewsOfViews) {
   int pairs = 0;
   for (const Named& first : Views()) {
@@ -68,7 +80,8 @@ TEST_F(Alias, ViewsOfViews) {
       }
       ++pairs;
       const std::string name = std::string(first.name) + ", " + second.name;
-      const bool bits = name.find("bits") != std::string::npos || name.find("double") != std::string::npos;
+      const bool bits =
+          name.find("bits") != std::string::npos || name.find("double") != std::string::npos;
       Compare(name.c_str(), {probe}, [&](const Tensors& t) {
         at::Tensor v = first.f(t[0]);
         at::Tensor w = second.f(v);
@@ -107,8 +120,12 @@ TEST_F(Alias, RandomProgramsOfViewsAndWrites) {
                     } catch (const std::exception&) {
                     }
                     break;
-                  case 1: t.add_(static_cast<double>(roll(5))); break;
-                  case 2: t.copy_(t.clone().mul(0.5)); break;
+                  case 1:
+                    t.add_(static_cast<double>(roll(5)));
+                    break;
+                  case 2:
+                    t.copy_(t.clone().mul(0.5));
+                    break;
                   case 3:
                     // In eager nothing, on the device a new graph.
                     if (roll(2) == 0 && t.device().type() == at::kXLA) MarkStep();
@@ -145,8 +162,9 @@ TEST_F(Alias, Complex) {
     at::imag(c).slice(0, 1, 3).add_(1);
     at::Tensor d = at::view_as_complex(t[1]);
     d.mul_(c);
-    return Tensors{c.conj() * d, c.conj().clone(), at::abs(c), at::view_as_real(c).sum(-1), at::imag(c.conj()) + 1,
-                   c.conj().resolve_conj()};
+    return Tensors{
+        c.conj() * d,           c.conj().clone(),       at::abs(c), at::view_as_real(c).sum(-1),
+        at::imag(c.conj()) + 1, c.conj().resolve_conj()};
   });
 }
 

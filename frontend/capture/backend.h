@@ -12,8 +12,8 @@
 
 namespace glia::capture {
 
-// An immutable device buffer: a row-major array of meta().sizes (meta().strides are row-major). It may
-// still be being computed. Freed with the last reference.
+// An immutable device buffer: a row-major array of meta().sizes (meta().strides are row-major). It
+// may still be being computed. Freed with the last reference.
 class DeviceData {
  public:
   explicit DeviceData(TensorMeta meta) : meta_(std::move(meta)) {}
@@ -39,14 +39,16 @@ class Backend {
   // Waits for `data` and copies it, row-major, to `dst` (data.meta().nbytes() bytes).
   virtual absl::Status ToHost(DeviceData& data, void* dst) = 0;
   // Runs the graph: one DeviceData per graph.outputs, of that output's sizes and dtype. May return
-  // before the device has finished. Inputs carry `data` (or, rarely, `host`), never a trace parameter.
-  // On an error the program's tensors keep their pending values and the call can be repeated.
+  // before the device has finished. Inputs carry `data` (or, rarely, `host`), never a trace
+  // parameter. On an error the program's tensors keep their pending values and the call can be
+  // repeated.
   virtual absl::StatusOr<std::vector<std::shared_ptr<DeviceData>>> Execute(
       std::shared_ptr<const Graph> graph) = 0;
-  // Whether the kOp `node` can be part of a graph, by operator, attributes, operand and output metas
-  // (operands' own nodes are not to be looked at). The answer is remembered for nodes of equal hash.
-  // Never asked, because always needed: aten::full and aten::_to_copy (of which only dtype counts), and
-  // the kinds other than kOp.
+  // Whether the kOp `node` can be part of a graph, by operator, attributes, operand and output
+  // metas (operands' own nodes are not to be looked at). The answer is remembered for nodes of
+  // equal hash. Never asked, because always needed: aten::full and aten::_to_copy (of which only
+  // dtype counts), the kinds other than kOp, and, where a program uses lazy conjugation or negation
+  // of complex tensors, aten::conj_physical and aten::neg.
   virtual bool Supports(const Node& node) = 0;
 };
 

@@ -23,7 +23,8 @@ const OpInfo* CpuNameOf(const OpInfo& op) {
 }
 
 // The named argument of the device's operator, for the CPU's; bias_sizes is not one of them.
-c10::IValue ArgumentFor(const c10::Argument& want, const OpInfo& op, const torch::jit::Stack& stack) {
+c10::IValue ArgumentFor(const c10::Argument& want, const OpInfo& op,
+                        const torch::jit::Stack& stack) {
   const auto& have = op.handle.schema().arguments();
   for (size_t i = 0; i < have.size(); ++i) {
     if (have[i].name() == want.name()) return stack[i];

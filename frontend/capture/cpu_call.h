@@ -10,8 +10,8 @@
 
 namespace glia::capture {
 
-// The arguments with every defined tensor replaced by `map` of it (argument number, position within a
-// list or -1) and every device of kind xla by `device`.
+// The arguments with every defined tensor replaced by `map` of it (argument number, position within
+// a list or -1) and every device of kind xla by `device`.
 torch::jit::Stack MapArguments(
     const OpInfo& op, c10::ArrayRef<c10::IValue> arguments, c10::Device device,
     c10::function_ref<at::Tensor(const at::Tensor&, size_t argument, int position)> map);

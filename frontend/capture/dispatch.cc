@@ -41,8 +41,9 @@ torch::jit::Stack FunctionalArguments(const OpPlan& plan, Arguments arguments) {
     if (from >= 0) {
       const bool takes_out_dtype = arguments[from].isNone() && formal[i].name() == "dtype" &&
                                    !plan.writes.empty() && plan.writes[0].out;
-      result.push_back(takes_out_dtype ? c10::IValue(static_cast<int64_t>(OutDtype(plan, arguments)))
-                                       : arguments[from]);
+      result.push_back(takes_out_dtype
+                           ? c10::IValue(static_cast<int64_t>(OutDtype(plan, arguments)))
+                           : arguments[from]);
     } else if (from == OpPlan::kOutDtype && !plan.writes.empty() && plan.writes[0].out) {
       result.emplace_back(static_cast<int64_t>(OutDtype(plan, arguments)));
     } else {
@@ -92,7 +93,8 @@ void Store(const at::Tensor& to, Value value, bool resizable) {
                 c10::IntArrayRef(meta.sizes));
     if (to.numel() != 0) {
       TORCH_WARN("An output with one or more elements was resized since it had shape ", to.sizes(),
-                 ", which does not match the required output shape ", c10::IntArrayRef(meta.sizes), ".");
+                 ", which does not match the required output shape ", c10::IntArrayRef(meta.sizes),
+                 ".");
     }
     ResizeTensor(to, meta.sizes, meta.strides);
   }
@@ -111,7 +113,8 @@ void BoxedKernel(const c10::OperatorHandle& op, c10::DispatchKeySet, torch::jit:
   }
   NodePtr node;
   if (IndexedByMask(*plan.functional, arguments)) {
-    return RunOnHost(*plan.op, stack, "the shape of its result depends on the contents of a mask", true);
+    return RunOnHost(*plan.op, stack, "the shape of its result depends on the contents of a mask",
+                     true);
   }
   if (plan.same_arguments) {
     node = RecordOp(*plan.functional, arguments);

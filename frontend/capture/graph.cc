@@ -59,7 +59,8 @@ const OpInfo* GetOpInfo(const c10::OperatorHandle& handle) {
     Hasher hasher;
     hasher.AddBytes(name.data(), name.size());
     slot = std::make_unique<OpInfo>(OpInfo{handle, name, {}, hasher.Get()});
-    for (const c10::Argument& a : handle.schema().arguments()) slot->args.push_back(KindOf(a.type()));
+    for (const c10::Argument& a : handle.schema().arguments())
+      slot->args.push_back(KindOf(a.type()));
   }
   return slot.get();
 }
@@ -97,9 +98,7 @@ Node::~Node() {
   queue = nullptr;
 }
 
-Value Node::Tensor(size_t i) const {
-  return HasTensor(i) ? operands[arg(i).toInt()] : Value{};
-}
+Value Node::Tensor(size_t i) const { return HasTensor(i) ? operands[arg(i).toInt()] : Value{}; }
 
 absl::Span<const Value> Node::TensorList(size_t i) const {
   if (!arg(i).isInt()) return {};

@@ -1,18 +1,18 @@
-// The recorded program: what capture hands to a backend. A graph is pure data flow: every Value is an
-// immutable dense tensor, in-place updates and views of the user's program have become kUpdate and
-// kView nodes between them.
+// The recorded program: what capture hands to a backend. A graph is pure data flow: every Value is
+// an immutable dense tensor, in-place updates and views of the user's program have become kUpdate
+// and kView nodes between them.
 //
-//   Node          operands                       output 0..n-1
-//   kInput        -                              a device buffer, a parameter of a trace, or host data
-//   kConstant     -                              a scalar whose value is part of the program
-//   kZeros        -                              zeros (also what reading uninitialised memory gives)
-//   kOp           tensors that the operator reads  what the *functional* ATen operator returns
-//   kView         base                           `region` of base's memory, read into a dense tensor
-//   kUpdate       base, contents                 base with `region` of its memory replaced
+//   Node       operands        output
+//   kInput     -               a device buffer, a parameter of a trace, or host data
+//   kConstant  -               a scalar whose value is part of the program
+//   kZeros     -               zeros (also what reading uninitialised memory gives)
+//   kOp        what it reads   what the *functional* ATen operator returns
+//   kView      base            `region` of base's memory, read into a dense tensor
+//   kUpdate    base, contents  base with `region` of its memory replaced
 //
-// Shapes are in elements; strides are torch's (elements), and only say in which order the elements of a
-// value lie in the storage it fills. On the device a value is a row-major array of its `sizes`; strides
-// never reorder device data.
+// Shapes are in elements; strides are torch's (elements), and only say in which order the elements
+// of a value lie in the storage it fills. On the device a value is a row-major array of its
+// `sizes`; strides never reorder device data.
 //
 // Nodes are immutable once recorded; everything here may be read from several threads.
 #ifndef GLIA_FRONTEND_CAPTURE_GRAPH_H_
@@ -46,7 +46,8 @@ struct TensorMeta {
   int64_t storage_offset = 0;
   at::ScalarType dtype = at::ScalarType::Float;
   // A number of the user's program (`x + 2`), which takes part in type promotion with the lowest
-  // priority: f32[3] + f64[] is f32 either way, but i32[] + i64[] is i32 when the latter is wrapped.
+  // priority: f32[3] + f64[] is f32 either way, but i32[] + i64[] is i32 when the latter is
+  // wrapped.
   bool wrapped_number = false;
 
   int64_t numel() const;
@@ -78,7 +79,7 @@ struct OpInfo {
   c10::OperatorHandle handle;
   std::string name;  // "aten::add.Tensor"; no dot when the overload name is empty
   std::vector<ArgKind> args;
-  Hash128 hash;      // of `name`
+  Hash128 hash;  // of `name`
 };
 
 // The OpInfo of an operator; the pointer is valid for ever. Thread-safe.
@@ -86,8 +87,8 @@ const OpInfo* GetOpInfo(const c10::OperatorHandle& handle);
 // By qualified name, "aten::add.Tensor"; null when libtorch has no such operator.
 const OpInfo* FindOpInfo(const std::string& name);
 
-// What a node is apart from its operands. Equal nodes share one: recording an operator for the second
-// time allocates a Node and nothing else.
+// What a node is apart from its operands. Equal nodes share one: recording an operator for the
+// second time allocates a Node and nothing else.
 struct NodeInfo {
   // Of operator, attributes, shapes and types of operands and outputs, region. Never of data.
   Hash128 hash;
@@ -96,9 +97,9 @@ struct NodeInfo {
   // kOp. `args` follow the schema of `op`; see the accessors of Node.
   const OpInfo* op = nullptr;
   std::vector<c10::IValue> args;
-  // kOp: how the operator's returns map to outputs: one entry per return of the schema. count is -1 for
-  // a Tensor (`first` is -1 when it is undefined, as a gradient nobody asked for), else the length of
-  // a Tensor[].
+  // kOp: how the operator's returns map to outputs: one entry per return of the schema. count is -1
+  // for a Tensor (`first` is -1 when it is undefined, as a gradient nobody asked for), else the
+  // length of a Tensor[].
   struct Return {
     int32_t first = 0;
     int32_t count = -1;
@@ -127,7 +128,8 @@ struct Node : c10::intrusive_ptr_target {
   at::Tensor host;
   int64_t parameter = -1;  // position among the inputs of a trace
 
-  // Where in the user's program it was recorded ("model.py:12 in forward"), where TorchScript knows.
+  // Where in the user's program it was recorded ("model.py:12 in forward"), where TorchScript
+  // knows.
   std::shared_ptr<const std::string> source;
 
   // Sorting a graph; see BuildGraph.
@@ -136,11 +138,11 @@ struct Node : c10::intrusive_ptr_target {
   const TensorMeta& output(int i = 0) const { return info->outputs[i]; }
   int num_outputs() const { return static_cast<int>(info->outputs.size()); }
 
-  // kView, kUpdate. The operand operands[0] is an array of base().sizes; its elements lie in memory at
-  // base().strides, from offset 0 (not necessarily at the strides of its own meta). region() is the
-  // part of that memory that is read or replaced, in elements of region().dtype, which need not be
-  // the base's (view.dtype, view_as_real). For kUpdate operands[1] is an array of region().sizes and
-  // region().dtype. view.h says what to do with them.
+  // kView, kUpdate. The operand operands[0] is an array of base().sizes; its elements lie in memory
+  // at base().strides, from offset 0 (not necessarily at the strides of its own meta). region() is
+  // the part of that memory that is read or replaced, in elements of region().dtype, which need not
+  // be the base's (view.dtype, view_as_real). For kUpdate operands[1] is an array of region().sizes
+  // and region().dtype. view.h says what to do with them.
   const TensorMeta& base() const { return info->base; }
   const TensorMeta& region() const { return info->region; }
   // kConstant: an output of shape [] and that value.
@@ -156,25 +158,25 @@ struct Node : c10::intrusive_ptr_target {
   bool HasTensor(size_t i) const { return arg_kind(i) == ArgKind::kTensor && arg(i).isInt(); }
   // Operand for a Tensor or Tensor? argument; a null Value when it is absent.
   Value Tensor(size_t i) const;
-  // Operands for a Tensor[] or Tensor?[] argument; absent elements are null Values. The list itself is
-  // absent (Tensor?[]?) when arg(i) is None.
+  // Operands for a Tensor[] or Tensor?[] argument; absent elements are null Values. The list itself
+  // is absent (Tensor?[]?) when arg(i) is None.
   absl::Span<const Value> TensorList(size_t i) const;
   // Position of the named argument, or -1.
   int ArgIndex(const char* name) const;
 };
 
-// How tensor lists are encoded in NodeInfo::args: operands [first, first + count). A tensor argument is
-// the index of its operand.
+// How tensor lists are encoded in NodeInfo::args: operands [first, first + count). A tensor
+// argument is the index of its operand.
 inline int64_t PackOperandRange(int64_t first, int64_t count) { return first << 32 | count; }
 
 struct Graph {
   // Operands before users. Every input is here once, those of a trace even when nothing reads them.
   std::vector<NodePtr> nodes;
-  // The kInput nodes: parameters of a trace first, in order, then by first use. Position = parameter
-  // number of the program.
+  // The kInput nodes: parameters of a trace first, in order, then by first use. Position =
+  // parameter number of the program.
   std::vector<NodePtr> inputs;
-  // Each a whole storage value or the value of a returned tensor; no duplicates from MarkStep (a trace
-  // may return one value twice).
+  // Each a whole storage value or the value of a returned tensor; no duplicates from MarkStep (a
+  // trace may return one value twice).
   std::vector<Value> outputs;
   // Determines everything that a lowering can see of the graph except the data of inputs with
   // DeviceData. (The bytes of `host` inputs are not hashed either: they are inputs.)

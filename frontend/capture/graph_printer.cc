@@ -8,19 +8,32 @@ namespace {
 
 const char* DtypeName(at::ScalarType t) {
   switch (t) {
-    case at::ScalarType::Float: return "f32";
-    case at::ScalarType::Double: return "f64";
-    case at::ScalarType::Half: return "f16";
-    case at::ScalarType::BFloat16: return "bf16";
-    case at::ScalarType::Long: return "s64";
-    case at::ScalarType::Int: return "s32";
-    case at::ScalarType::Short: return "s16";
-    case at::ScalarType::Char: return "s8";
-    case at::ScalarType::Byte: return "u8";
-    case at::ScalarType::Bool: return "pred";
-    case at::ScalarType::ComplexFloat: return "c64";
-    case at::ScalarType::ComplexDouble: return "c128";
-    default: return c10::toString(t);
+    case at::ScalarType::Float:
+      return "f32";
+    case at::ScalarType::Double:
+      return "f64";
+    case at::ScalarType::Half:
+      return "f16";
+    case at::ScalarType::BFloat16:
+      return "bf16";
+    case at::ScalarType::Long:
+      return "s64";
+    case at::ScalarType::Int:
+      return "s32";
+    case at::ScalarType::Short:
+      return "s16";
+    case at::ScalarType::Char:
+      return "s8";
+    case at::ScalarType::Byte:
+      return "u8";
+    case at::ScalarType::Bool:
+      return "pred";
+    case at::ScalarType::ComplexFloat:
+      return "c64";
+    case at::ScalarType::ComplexDouble:
+      return "c128";
+    default:
+      return c10::toString(t);
   }
 }
 
@@ -96,15 +109,20 @@ std::string ToString(const Graph& graph) {
         os << (n.parameter >= 0 ? "parameter " + std::to_string(n.parameter)
                                 : std::string(n.data ? "data" : "host"));
         break;
-      case NodeKind::kConstant: os << "constant " << c10::IValue(n.scalar()); break;
-      case NodeKind::kZeros: os << "zeros"; break;
+      case NodeKind::kConstant:
+        os << "constant " << c10::IValue(n.scalar());
+        break;
+      case NodeKind::kZeros:
+        os << "zeros";
+        break;
       case NodeKind::kOp:
         os << n.op()->name << "(";
         PrintArgs(os, n, [&](int64_t i) { return name(n.operands[i]); });
         os << ")";
         break;
       case NodeKind::kView:
-        os << "view " << Region(n.region()) << " of " << name(n.operands[0]) << " " << Region(n.base());
+        os << "view " << Region(n.region()) << " of " << name(n.operands[0]) << " "
+           << Region(n.base());
         break;
       case NodeKind::kUpdate:
         os << "update " << Region(n.region()) << " of " << name(n.operands[0]) << " "

@@ -12,7 +12,9 @@ namespace glia::capture {
 struct Hash128 {
   uint64_t lo = 0;
   uint64_t hi = 0;
-  friend bool operator==(const Hash128& a, const Hash128& b) { return a.lo == b.lo && a.hi == b.hi; }
+  friend bool operator==(const Hash128& a, const Hash128& b) {
+    return a.lo == b.lo && a.hi == b.hi;
+  }
   friend bool operator!=(const Hash128& a, const Hash128& b) { return !(a == b); }
   friend bool operator<(const Hash128& a, const Hash128& b) {
     return a.hi != b.hi ? a.hi < b.hi : a.lo < b.lo;
@@ -50,7 +52,8 @@ class Hasher {
     }
   }
   Hash128 Get() const {
-    return {Mix(lo_ ^ hi_, 0xD6E8FEB86659FD93ull), Mix(hi_ + (lo_ << 1 | lo_ >> 63), 0xA0761D6478BD642Full)};
+    return {Mix(lo_ ^ hi_, 0xD6E8FEB86659FD93ull),
+            Mix(hi_ + (lo_ << 1 | lo_ >> 63), 0xA0761D6478BD642Full)};
   }
 
  private:

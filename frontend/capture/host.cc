@@ -59,7 +59,8 @@ void RunOnHost(const OpInfo& op, torch::jit::Stack* stack, const char* reason, b
   CountAndWarn(op, inherent);
   CpuCallGuard guard;
   const size_t count = schema.arguments().size();
-  const std::vector<c10::IValue> arguments(stack->end() - static_cast<int64_t>(count), stack->end());
+  const std::vector<c10::IValue> arguments(stack->end() - static_cast<int64_t>(count),
+                                           stack->end());
   torch::jit::drop(*stack, count);
 
   const auto& formal = schema.arguments();
@@ -98,7 +99,8 @@ void RunOnHost(const OpInfo& op, torch::jit::Stack* stack, const char* reason, b
     const c10::AliasInfo* alias = schema.returns()[r].alias_info();
     size_t same = count;
     for (size_t i = 0; i < count && alias != nullptr && alias->isWrite(); ++i) {
-      if (IsWritten(formal[i]) && formal[i].alias_info()->beforeSets() == alias->beforeSets()) same = i;
+      if (IsWritten(formal[i]) && formal[i].alias_info()->beforeSets() == alias->beforeSets())
+        same = i;
     }
     torch::jit::push(*stack, same < count ? arguments[same] : ToDevice(cpu[r]));
   }

@@ -43,18 +43,18 @@ void AddReturns(const torch::jit::Stack& results, NodeInfo* info) {
   }
 }
 
-// What the stand-ins hold. Zeros make some operators fail (an integer division, an inverse), ones others
-// (an index beyond its dimension).
+// What the stand-ins hold. Zeros make some operators fail (an integer division, an inverse), ones
+// others (an index beyond its dimension).
 enum class Fill { kZeros, kOnes, kIdentity };
 
-torch::jit::Stack Run(const OpInfo& op, c10::ArrayRef<c10::IValue> arguments, c10::DeviceType device,
-                      Fill fill) {
+torch::jit::Stack Run(const OpInfo& op, c10::ArrayRef<c10::IValue> arguments,
+                      c10::DeviceType device, Fill fill) {
   torch::jit::Stack stack =
       MapArguments(op, arguments, c10::Device(device), [&](const at::Tensor& t, size_t, int) {
         // The value of a CPU scalar is known.
         if (t.device().type() == at::kCPU && t.dim() == 0 && device == at::kCPU) return t;
-        at::Tensor r = at::empty_strided(
-            t.sizes(), t.strides(), at::TensorOptions().dtype(t.scalar_type()).device(device));
+        at::Tensor r = at::empty_strided(t.sizes(), t.strides(),
+                                         at::TensorOptions().dtype(t.scalar_type()).device(device));
         if (device == at::kCPU) {
           const bool identity = fill == Fill::kIdentity && t.dim() >= 2;
           r.fill_(fill == Fill::kZeros || identity ? 0 : 1);
@@ -87,8 +87,8 @@ torch::jit::Stack RunOnCpu(const OpInfo& op, c10::ArrayRef<c10::IValue> argument
   std::rethrow_exception(first);
 }
 
-// Convolutions are too expensive to be run for their shape, and have no Meta kernel in 1.13. Channels
-// last, as on the CPU, when input or weight are.
+// Convolutions are too expensive to be run for their shape, and have no Meta kernel in 1.13.
+// Channels last, as on the CPU, when input or weight are.
 bool InferConvolution(const OpInfo& op, c10::ArrayRef<c10::IValue> a, NodeInfo* info) {
   const bool backward = op.name == "aten::convolution_backward_overrideable";
   if (!backward && op.name != "aten::convolution_overrideable") return false;
@@ -98,7 +98,8 @@ bool InferConvolution(const OpInfo& op, c10::ArrayRef<c10::IValue> a, NodeInfo* 
       if (input.suggest_memory_format() != format && weight.suggest_memory_format() != format) {
         return std::vector<int64_t>();
       }
-      return three ? c10::get_channels_last_strides_3d(sizes) : c10::get_channels_last_strides_2d(sizes);
+      return three ? c10::get_channels_last_strides_3d(sizes)
+                   : c10::get_channels_last_strides_2d(sizes);
     };
     std::vector<int64_t> strides;
     if (sizes.size() == 4) strides = last(at::MemoryFormat::ChannelsLast, false);
@@ -127,15 +128,17 @@ bool InferConvolution(const OpInfo& op, c10::ArrayRef<c10::IValue> a, NodeInfo* 
     }
     return true;
   }
-  const auto stride = a[3].toIntVector(), padding = a[4].toIntVector(), dilation = a[5].toIntVector(),
-             output_padding = a[7].toIntVector();
+  const auto stride = a[3].toIntVector(), padding = a[4].toIntVector(),
+             dilation = a[5].toIntVector(), output_padding = a[7].toIntVector();
   const bool transposed = a[6].toBool();
   const int64_t groups = a[8].toInt();
-  std::vector<int64_t> sizes = {input.size(0), transposed ? weight.size(1) * groups : weight.size(0)};
+  std::vector<int64_t> sizes = {input.size(0),
+                                transposed ? weight.size(1) * groups : weight.size(0)};
   for (int64_t d = 2; d < input.dim(); ++d) {
     const size_t k = static_cast<size_t>(d) - 2;
     const int64_t window = dilation[k] * (weight.size(d) - 1) + 1;
-    sizes.push_back(transposed ? (input.size(d) - 1) * stride[k] - 2 * padding[k] + window + output_padding[k]
+    sizes.push_back(transposed ? (input.size(d) - 1) * stride[k] - 2 * padding[k] + window +
+                                     output_padding[k]
                                : (input.size(d) + 2 * padding[k] - window) / stride[k] + 1);
   }
   add(std::move(sizes));

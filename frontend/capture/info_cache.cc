@@ -49,7 +49,8 @@ const std::shared_ptr<const NodeInfo>* FindInfo(const Hash128& key) {
   return &front.info;
 }
 
-std::shared_ptr<const NodeInfo> InsertInfo(const Hash128& key, std::shared_ptr<const NodeInfo> info) {
+std::shared_ptr<const NodeInfo> InsertInfo(const Hash128& key,
+                                           std::shared_ptr<const NodeInfo> info) {
   Shard& shard = ShardOf(key);
   std::lock_guard<std::mutex> lock(shard.mutex);
   if (shard.map.size() >= kShardCapacity) shard.map.clear();

@@ -1,5 +1,5 @@
-// What the xla device registers with libtorch: the boxed kernel for everything, and the operators that
-// are about tensors as such (memory, copies, views) or need a hand.
+// What the xla device registers with libtorch: the boxed kernel for everything, and the operators
+// that are about tensors as such (memory, copies, views) or need a hand.
 #include <ATen/ExpandUtils.h>
 #include <ATen/MemoryOverlap.h>
 #include <ATen/native/Resize.h>
@@ -33,7 +33,9 @@ namespace {
 using c10::optional;
 using IntArray = c10::IntArrayRef;
 
-std::vector<int64_t> Contiguous(IntArray sizes) { return ContiguousStrides({sizes.data(), sizes.size()}); }
+std::vector<int64_t> Contiguous(IntArray sizes) {
+  return ContiguousStrides({sizes.data(), sizes.size()});
+}
 
 at::ScalarType DtypeOr(optional<at::ScalarType> dtype) {
   return dtype.value_or(at::typeMetaToScalarType(at::get_default_dtype()));
@@ -63,8 +65,8 @@ at::Tensor EmptyStrided(IntArray sizes, IntArray strides, optional<at::ScalarTyp
   return MakeEmpty(sizes, strides, DtypeOr(dtype));
 }
 
-// Strides of a new tensor like `self`. libtorch's own empty_like and _to_copy give up on strides for the
-// xla device; eager's keep the order of dimensions.
+// Strides of a new tensor like `self`. libtorch's own empty_like and _to_copy give up on strides
+// for the xla device; eager's keep the order of dimensions.
 std::vector<int64_t> StridesLike(const at::Tensor& self, optional<at::MemoryFormat> format) {
   const at::MemoryFormat f = format.value_or(at::MemoryFormat::Preserve);
   const IntArray sizes = self.sizes();
@@ -83,17 +85,18 @@ std::vector<int64_t> StridesLike(const at::Tensor& self, optional<at::MemoryForm
   }
 }
 
-at::Tensor EmptyLike(const at::Tensor& self, optional<at::ScalarType> dtype, optional<at::Layout> layout,
-                     optional<at::Device> device, optional<bool> pin_memory,
-                     optional<at::MemoryFormat> format) {
+at::Tensor EmptyLike(const at::Tensor& self, optional<at::ScalarType> dtype,
+                     optional<at::Layout> layout, optional<at::Device> device,
+                     optional<bool> pin_memory, optional<at::MemoryFormat> format) {
   CheckLayout(layout);
-  return at::empty_strided(self.sizes(), StridesLike(self, format), dtype.value_or(self.scalar_type()),
-                           at::kStrided, device.value_or(self.device()), pin_memory);
+  return at::empty_strided(self.sizes(), StridesLike(self, format),
+                           dtype.value_or(self.scalar_type()), at::kStrided,
+                           device.value_or(self.device()), pin_memory);
 }
 
-at::Tensor ToCopy(const at::Tensor& self, optional<at::ScalarType> dtype, optional<at::Layout> layout,
-                  optional<at::Device> device, optional<bool> pin_memory, bool non_blocking,
-                  optional<at::MemoryFormat> format) {
+at::Tensor ToCopy(const at::Tensor& self, optional<at::ScalarType> dtype,
+                  optional<at::Layout> layout, optional<at::Device> device,
+                  optional<bool> pin_memory, bool non_blocking, optional<at::MemoryFormat> format) {
   return EmptyLike(self, dtype, layout, device, pin_memory, format).copy_(self, non_blocking);
 }
 
@@ -110,7 +113,8 @@ at::Tensor EfficientZeros(IntArray sizes, optional<at::ScalarType> dtype, option
   return MakeTensor(MakeZeros(sizes, Contiguous(sizes), DtypeOr(dtype)));
 }
 
-const at::Tensor& Resize(const at::Tensor& self, IntArray sizes, optional<at::MemoryFormat> format) {
+const at::Tensor& Resize(const at::Tensor& self, IntArray sizes,
+                         optional<at::MemoryFormat> format) {
   ResizeTensor(self, sizes, Contiguous(sizes));
   if (format && *format != at::MemoryFormat::Preserve) {
     self.unsafeGetTensorImpl()->empty_tensor_restride(*format);
@@ -120,8 +124,8 @@ const at::Tensor& Resize(const at::Tensor& self, IntArray sizes, optional<at::Me
 
 at::Tensor& SetStorageOffset(at::Tensor& self, at::Storage source, int64_t offset, IntArray sizes,
                              IntArray strides) {
-  TORCH_CHECK(source.device_type() == at::kXLA, "set_() of a tensor of the xla device to a storage of ",
-              source.device());
+  TORCH_CHECK(source.device_type() == at::kXLA,
+              "set_() of a tensor of the xla device to a storage of ", source.device());
   auto* impl = self.unsafeGetTensorImpl();
   impl->set_storage_keep_dtype(std::move(source));
   impl->set_storage_offset(offset);
@@ -182,7 +186,8 @@ at::Tensor& Copy(at::Tensor& self, const at::Tensor& source, bool) {
   at::Tensor from = source;
   if (!IsXla(from)) {
     CpuCallGuard guard;
-    TORCH_CHECK(from.device().type() == at::kCPU, "copying from ", from.device(), " to ", self.device());
+    TORCH_CHECK(from.device().type() == at::kCPU, "copying from ", from.device(), " to ",
+                self.device());
     from = MakeTensor(Upload(from.to(self.scalar_type())));
   }
   if (from.sizes() != self.sizes()) from = from.expand(self.sizes());
@@ -235,7 +240,8 @@ at::Tensor& ConjPhysicalInPlace(at::Tensor& self) {
 
 // --- views: libtorch's own arithmetic on strides ---
 
-at::Tensor AsStrided(const at::Tensor& self, IntArray sizes, IntArray strides, optional<int64_t> offset) {
+at::Tensor AsStrided(const at::Tensor& self, IntArray sizes, IntArray strides,
+                     optional<int64_t> offset) {
   return at::native::as_strided_tensorimpl(self, sizes, strides, offset);
 }
 
@@ -274,8 +280,8 @@ c10::OperatorHandle Handle(const char* name) {
 // In training it updates the running statistics without saying so in its schema.
 std::tuple<at::Tensor, at::Tensor, at::Tensor> BatchNorm(
     const at::Tensor& input, const optional<at::Tensor>& weight, const optional<at::Tensor>& bias,
-    const optional<at::Tensor>& running_mean, const optional<at::Tensor>& running_var, bool training,
-    double momentum, double eps) {
+    const optional<at::Tensor>& running_mean, const optional<at::Tensor>& running_var,
+    bool training, double momentum, double eps) {
   static const c10::OperatorHandle op = Handle("aten::native_batch_norm");
   torch::jit::Stack stack;
   auto push = [&](const optional<at::Tensor>& t) {
@@ -301,7 +307,8 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> BatchNorm(
     };
     if (running_mean && running_mean->defined()) update(running_mean, stack[1].toTensor());
     if (running_var && running_var->defined()) {
-      update(running_var, at::var(input, at::IntArrayRef(dims), /*unbiased=*/true, /*keepdim=*/false));
+      update(running_var,
+             at::var(input, at::IntArrayRef(dims), /*unbiased=*/true, /*keepdim=*/false));
     }
   }
   return {stack[0].toTensor(), stack[1].toTensor(), stack[2].toTensor()};
@@ -328,8 +335,8 @@ at::Tensor& IndexPut(at::Tensor& self, const c10::List<optional<at::Tensor>>& in
     if (masks == 1 && others == 0 && mask.dim() + dim <= self.dim()) {
       for (int64_t d = 0; d < mask.dim(); ++d) {
         TORCH_CHECK(mask.size(d) == self.size(dim + d), "The shape of the mask ", mask.sizes(),
-                    " at index ", d, " does not match the shape of the indexed tensor ", self.sizes(),
-                    " at index ", dim + d);
+                    " at index ", d, " does not match the shape of the indexed tensor ",
+                    self.sizes(), " at index ", dim + d);
       }
       for (int64_t d = dim + mask.dim(); d < self.dim(); ++d) mask = mask.unsqueeze(-1);
       return self.masked_fill_(mask, values.reshape({}));
@@ -405,11 +412,11 @@ TORCH_LIBRARY_IMPL(aten, XLA, m) {
   m.impl("native_batch_norm", BatchNorm);
   m.impl("_index_put_impl_", IndexPut);
   m.impl("_assert_async", AssertAsync);
-  // Recorded whole instead of being decomposed by libtorch. convolution_overrideable has a kernel that
-  // throws for every device that has none of its own.
+  // Recorded whole instead of being decomposed by libtorch. convolution_overrideable has a kernel
+  // that throws for every device that has none of its own.
   for (const char* name :
-       {"native_layer_norm", "native_group_norm", "constant_pad_nd", "slice_scatter", "embedding", "repeat",
-        "convolution_overrideable", "convolution_backward_overrideable"}) {
+       {"native_layer_norm", "native_group_norm", "constant_pad_nd", "slice_scatter", "embedding",
+        "repeat", "convolution_overrideable", "convolution_backward_overrideable"}) {
     m.impl(name, torch::CppFunction::makeFromBoxedFunction<&BoxedKernel>());
   }
 }

@@ -1,4 +1,5 @@
-// Whole modules on the xla device: torch::nn and TorchScript, moved with to(), forward and backward.
+// Whole modules on the xla device: torch::nn and TorchScript, moved with to(), forward and
+// backward.
 #include <gtest/gtest.h>
 #include <torch/csrc/jit/serialization/import.h>
 #include <torch/nn/modules/activation.h>
@@ -62,9 +63,10 @@ TEST_F(Modules, ToMovesParametersAndBuffers) {
 TEST_F(Modules, TrainingStep) {
   auto make = [] {
     torch::manual_seed(3);
-    auto net = torch::nn::Sequential(torch::nn::Conv2d(1, 4, 3), torch::nn::BatchNorm2d(4), torch::nn::ReLU(),
-                                     torch::nn::AdaptiveAvgPool2d(2), torch::nn::Flatten(),
-                                     torch::nn::Linear(16, 10), torch::nn::LayerNorm(std::vector<int64_t>{10}));
+    auto net = torch::nn::Sequential(torch::nn::Conv2d(1, 4, 3), torch::nn::BatchNorm2d(4),
+                                     torch::nn::ReLU(), torch::nn::AdaptiveAvgPool2d(2),
+                                     torch::nn::Flatten(), torch::nn::Linear(16, 10),
+                                     torch::nn::LayerNorm(std::vector<int64_t>{10}));
     return net;
   };
   auto run = [&](at::Device device) {
@@ -74,7 +76,8 @@ TEST_F(Modules, TrainingStep) {
     torch::manual_seed(5);
     std::vector<at::Tensor> result;
     for (int step = 0; step < 3; ++step) {
-      const at::Tensor x = torch::randn({4, 1, 8, 8}), target = torch::randint(10, {4}, torch::kLong);
+      const at::Tensor x = torch::randn({4, 1, 8, 8}),
+                       target = torch::randint(10, {4}, torch::kLong);
       sgd.zero_grad();
       at::Tensor loss = torch::cross_entropy_loss(net->forward(x.to(device)), target.to(device));
       loss.backward();
@@ -88,21 +91,25 @@ TEST_F(Modules, TrainingStep) {
   };
   const auto cpu = run(at::kCPU), xla = run(XlaDevice());
   ASSERT_EQ(cpu.size(), xla.size());
-  for (size_t i = 0; i < cpu.size(); ++i) EXPECT_TRUE(at::allclose(cpu[i], xla[i], 1e-4, 1e-5)) << i;
+  for (size_t i = 0; i < cpu.size(); ++i)
+    EXPECT_TRUE(at::allclose(cpu[i], xla[i], 1e-4, 1e-5)) << i;
 }
 
 TEST_F(Modules, RecurrentAndAttention) {
   torch::NoGradGuard no_grad;
   torch::nn::LSTM lstm(torch::nn::LSTMOptions(6, 5).num_layers(2));
-  torch::nn::TransformerEncoderLayer layer(torch::nn::TransformerEncoderLayerOptions(8, 2).dim_feedforward(16));
+  torch::nn::TransformerEncoderLayer layer(
+      torch::nn::TransformerEncoderLayerOptions(8, 2).dim_feedforward(16));
   torch::nn::Embedding embedding(10, 6);
   layer->eval();
   const at::Tensor ids = torch::randint(10, {4, 2}, torch::kLong), x = torch::randn({3, 2, 8});
-  const at::Tensor rnn = std::get<0>(lstm->forward(embedding->forward(ids))), encoded = layer->forward(x);
+  const at::Tensor rnn = std::get<0>(lstm->forward(embedding->forward(ids))),
+                   encoded = layer->forward(x);
   lstm->to(XlaDevice());
   layer->to(XlaDevice());
   embedding->to(XlaDevice());
-  EXPECT_TRUE(at::allclose(std::get<0>(lstm->forward(embedding->forward(ids.to(XlaDevice())))).cpu(), rnn, 1e-5, 1e-6));
+  EXPECT_TRUE(at::allclose(
+      std::get<0>(lstm->forward(embedding->forward(ids.to(XlaDevice())))).cpu(), rnn, 1e-5, 1e-6));
   EXPECT_TRUE(at::allclose(layer->forward(x.to(XlaDevice())).cpu(), encoded, 1e-5, 1e-6));
 }
 
@@ -132,7 +139,8 @@ TEST_F(Modules, TorchScript) {
   const auto expected = m.forward({x, 3}).toTuple();
   m.to(XlaDevice());
   const auto got = m.forward({x.to(XlaDevice()), 3}).toTuple();
-  EXPECT_TRUE(at::allclose(got->elements()[0].toTensor().cpu(), expected->elements()[0].toTensor()));
+  EXPECT_TRUE(
+      at::allclose(got->elements()[0].toTensor().cpu(), expected->elements()[0].toTensor()));
   EXPECT_TRUE(at::equal(got->elements()[1].toGenericDict().at("max").toTensor().cpu(),
                         expected->elements()[1].toGenericDict().at("max").toTensor()));
   EXPECT_EQ(m.attr("calls").toTensor().item<float>(), 2);
@@ -149,7 +157,8 @@ TEST_F(Modules, TraceOfTorchScriptNamesTheLine) {
     m.get_method("bad")({in});
     ADD_FAILURE() << "nonzero was traced";
   } catch (const std::exception& e) {
-    EXPECT_NE(std::string(e.what()).find("cannot trace aten::nonzero"), std::string::npos) << e.what();
+    EXPECT_NE(std::string(e.what()).find("cannot trace aten::nonzero"), std::string::npos)
+        << e.what();
     EXPECT_NE(std::string(e.what()).find(" in bad"), std::string::npos) << e.what();
   }
   const at::Tensor y = m.forward({in, 2}).toTuple()->elements()[0].toTensor();

@@ -85,7 +85,8 @@ bool SameStorageOrder(const TensorMeta& a, const TensorMeta& b) {
   return a.dtype == b.dtype && a.sizes == b.sizes && SameStrides(a.sizes, a.strides, b.strides);
 }
 
-void AddMeta(Hasher& hasher, c10::IntArrayRef sizes, c10::IntArrayRef strides, at::ScalarType dtype) {
+void AddMeta(Hasher& hasher, c10::IntArrayRef sizes, c10::IntArrayRef strides,
+             at::ScalarType dtype) {
   hasher.Add(static_cast<uint64_t>(dtype) << 32 | sizes.size());
   for (int64_t s : sizes) hasher.Add(static_cast<uint64_t>(s));
   for (int64_t s : strides) hasher.Add(static_cast<uint64_t>(s));

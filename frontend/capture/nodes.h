@@ -12,7 +12,8 @@ namespace glia::capture {
 bool SameStrides(c10::IntArrayRef sizes, c10::IntArrayRef a, c10::IntArrayRef b);
 bool SameStorageOrder(const TensorMeta& a, const TensorMeta& b);
 
-void AddMeta(Hasher& hasher, c10::IntArrayRef sizes, c10::IntArrayRef strides, at::ScalarType dtype);
+void AddMeta(Hasher& hasher, c10::IntArrayRef sizes, c10::IntArrayRef strides,
+             at::ScalarType dtype);
 
 Value MakeZeros(c10::IntArrayRef sizes, c10::IntArrayRef strides, at::ScalarType dtype);
 // aten::full.
@@ -22,10 +23,11 @@ Value MakeFull(c10::IntArrayRef sizes, c10::IntArrayRef strides, at::ScalarType 
 Value MakeConstant(const c10::Scalar& value, bool wrapped_number);
 // aten::_to_copy; `value` itself when it has the dtype.
 Value MakeConvert(const Value& value, at::ScalarType dtype);
-// An aten operator of one tensor and no other required argument, whose result has its operand's shape.
+// An aten operator of one tensor and no other required argument, whose result has its operand's
+// shape.
 Value MakeUnary(const char* op, const Value& value);
-// Inputs. `meta.strides` say in which storage order the data are to be seen; the device or host array
-// is row-major.
+// Inputs. `meta.strides` say in which storage order the data are to be seen; the device or host
+// array is row-major.
 Value MakeDataInput(std::shared_ptr<DeviceData> data, TensorMeta meta);
 Value MakeHostInput(at::Tensor host, TensorMeta meta);
 Value MakeParameter(int64_t position, TensorMeta meta);

@@ -13,8 +13,8 @@ namespace {
 using Argument = c10::Argument;
 using Schema = c10::FunctionSchema;
 
-// Operators whose functional form cannot be found by name. `first_written` is the result that belongs
-// to the first written argument; results before it are the operator's own returns.
+// Operators whose functional form cannot be found by name. `first_written` is the result that
+// belongs to the first written argument; results before it are the operator's own returns.
 struct Exception {
   const char* op;
   const char* functional;
@@ -32,11 +32,20 @@ constexpr Exception kExceptions[] = {
 // The result's shape depends on the contents of an argument. Not every libtorch tags them all.
 const std::set<std::string>& DataDependent() {
   static const auto* names = new std::set<std::string>{
-      "aten::nonzero",        "aten::nonzero_numpy", "aten::masked_select",
-      "aten::_unique",        "aten::_unique2",      "aten::unique_dim",
-      "aten::unique_consecutive", "aten::unique_dim_consecutive", "aten::bincount",
-      "aten::repeat_interleave", "aten::linalg_lstsq", "aten::_linalg_check_errors",
-      "aten::_ctc_loss",     "aten::argwhere",
+      "aten::nonzero",
+      "aten::nonzero_numpy",
+      "aten::masked_select",
+      "aten::_unique",
+      "aten::_unique2",
+      "aten::unique_dim",
+      "aten::unique_consecutive",
+      "aten::unique_dim_consecutive",
+      "aten::bincount",
+      "aten::repeat_interleave",
+      "aten::linalg_lstsq",
+      "aten::_linalg_check_errors",
+      "aten::_ctc_loss",
+      "aten::argwhere",
   };
   return *names;
 }
@@ -83,8 +92,8 @@ std::vector<c10::OperatorHandle> OverloadsOf(const std::string& name) {
   return result;
 }
 
-// Fills plan.arguments for `candidate`; false when it does not fit. `skip[i]`: argument i of op is not
-// an argument of the functional form.
+// Fills plan.arguments for `candidate`; false when it does not fit. `skip[i]`: argument i of op is
+// not an argument of the functional form.
 bool MatchArguments(const Schema& op, const std::vector<bool>& skip, const Schema& candidate,
                     OpPlan* plan) {
   plan->arguments.clear();
@@ -143,9 +152,9 @@ bool FindFunctional(const Schema& schema, OpPlan* plan) {
     if (exception) {
       // Arguments that the functional form does not have by that name are results only.
       for (int w : written) {
-        skipped[w] = std::none_of(c.arguments().begin(), c.arguments().end(), [&](const Argument& a) {
-          return a.name() == schema.arguments()[w].name();
-        });
+        skipped[w] = std::none_of(
+            c.arguments().begin(), c.arguments().end(),
+            [&](const Argument& a) { return a.name() == schema.arguments()[w].name(); });
       }
     }
     if (c.returns().size() < first_written + targets.size()) continue;
@@ -180,7 +189,8 @@ OpPlan MakePlan(const c10::OperatorHandle& op) {
   if (!Writes(schema)) {
     plan.functional = plan.op;
     plan.same_arguments = true;
-    for (size_t i = 0; i < schema.returns().size(); ++i) plan.returns.push_back(~static_cast<int>(i));
+    for (size_t i = 0; i < schema.returns().size(); ++i)
+      plan.returns.push_back(~static_cast<int>(i));
   } else if (FindFunctional(schema, &plan)) {
     plan.same_arguments = plan.arguments.size() == schema.arguments().size();
     for (size_t i = 0; i < plan.arguments.size(); ++i) {
@@ -191,7 +201,8 @@ OpPlan MakePlan(const c10::OperatorHandle& op) {
       int argument = -1;
       if (r.alias_info() != nullptr && r.alias_info()->isWrite()) {
         for (const OpPlan::Write& w : plan.writes) {
-          if (schema.arguments()[w.argument].alias_info()->beforeSets() == r.alias_info()->beforeSets()) {
+          if (schema.arguments()[w.argument].alias_info()->beforeSets() ==
+              r.alias_info()->beforeSets()) {
             argument = w.argument;
           }
         }

@@ -1,5 +1,6 @@
-// How an operator that reaches the device is recorded: which functional operator stands for it, where
-// that one's arguments come from, and where its results go. Derived from schemas, once per operator.
+// How an operator that reaches the device is recorded: which functional operator stands for it,
+// where that one's arguments come from, and where its results go. Derived from schemas, once per
+// operator.
 #ifndef GLIA_FRONTEND_CAPTURE_OP_PLAN_H_
 #define GLIA_FRONTEND_CAPTURE_OP_PLAN_H_
 
@@ -11,8 +12,9 @@ namespace glia::capture {
 
 struct OpPlan {
   const OpInfo* op = nullptr;
-  // The operator to record; null when the operator must run on the host: its result is not a tensor,
-  // its result's shape depends on data, or it writes an argument and has no functional form.
+  // The operator to record; null when the operator must run on the host: its result is not a
+  // tensor, its result's shape depends on data, or it writes an argument and has no functional
+  // form.
   const OpInfo* functional = nullptr;
   // Why it must run on the host.
   const char* host_reason = nullptr;

@@ -27,13 +27,19 @@ class Ops : public ::testing::Test {
 };
 
 at::Tensor F(at::IntArrayRef sizes) { return at::randn(sizes); }
-at::Tensor Long(at::IntArrayRef sizes, int64_t bound) { return at::randint(bound, sizes, at::kLong); }
+at::Tensor Long(at::IntArrayRef sizes, int64_t bound) {
+  return at::randint(bound, sizes, at::kLong);
+}
 
 TEST_F(Ops, ElementWise) {
   Compare("add", {F({3, 4}), F({3, 4})}, [](const Tensors& t) { return Tensors{t[0] + t[1]}; });
-  Compare("broadcast", {F({3, 1, 4}), F({5, 1})}, [](const Tensors& t) { return Tensors{t[0] * t[1]}; });
-  Compare("alpha", {F({3}), F({3})}, [](const Tensors& t) { return Tensors{at::add(t[0], t[1], 2.5)}; });
-  Compare("number", {F({3})}, [](const Tensors& t) { return Tensors{t[0] * 2 + 0.5, 1 - t[0], t[0] / 3}; });
+  Compare("broadcast", {F({3, 1, 4}), F({5, 1})},
+          [](const Tensors& t) { return Tensors{t[0] * t[1]}; });
+  Compare("alpha", {F({3}), F({3})},
+          [](const Tensors& t) { return Tensors{at::add(t[0], t[1], 2.5)}; });
+  Compare("number", {F({3})}, [](const Tensors& t) {
+    return Tensors{t[0] * 2 + 0.5, 1 - t[0], t[0] / 3};
+  });
   Compare("chain", {F({7, 5})}, [](const Tensors& t) {
     return Tensors{at::gelu(at::tanh(t[0]).sigmoid()).relu(), t[0].exp().log1p().rsqrt()};
   });
@@ -47,15 +53,18 @@ TEST_F(Ops, ElementWise) {
     return Tensors{t[0].t() + 1, t[0].t() + t[1], t[0].t().relu(), t[0] + t[1].t()};
   });
   Compare("channels last", {F({2, 3, 4, 5}).contiguous(at::MemoryFormat::ChannelsLast)},
-          [](const Tensors& t) { return Tensors{t[0].relu(), t[0] + t[0].contiguous(), t[0].clone()}; });
+          [](const Tensors& t) {
+            return Tensors{t[0].relu(), t[0] + t[0].contiguous(), t[0].clone()};
+          });
 }
 
 TEST_F(Ops, Promotion) {
   const at::Tensor i = Long({4}, 9), f = F({4}), h = F({4}).to(at::kHalf), b = F({4}) > 0;
   const at::Tensor zero_dim = at::scalar_tensor(2.5, at::kDouble);
   Compare("mixed", {i, f, h, b}, [](const Tensors& t) {
-    return Tensors{t[0] + t[1], t[1] + t[2], t[3] + t[0], t[0] / 2, t[0] * 2, t[0] * 1.5, t[2] * 3.0,
-                   t[3] + 1, t[0] > 1.5, at::true_divide(t[0], t[0] + 1)};
+    return Tensors{
+        t[0] + t[1], t[1] + t[2], t[3] + t[0], t[0] / 2,   t[0] * 2,
+        t[0] * 1.5,  t[2] * 3.0,  t[3] + 1,    t[0] > 1.5, at::true_divide(t[0], t[0] + 1)};
   });
   Compare("0-d against n-d", {f, zero_dim, i}, [](const Tensors& t) {
     return Tensors{t[0] * t[1], t[2] * t[1], t[1] * 2, t[1] + t[0][0]};
@@ -66,10 +75,22 @@ TEST_F(Ops, Promotion) {
 
 TEST_F(Ops, Reductions) {
   Compare("reduce", {F({3, 4, 5})}, [](const Tensors& t) {
-    return Tensors{t[0].sum(), t[0].sum(at::IntArrayRef({1}), true), t[0].mean(at::IntArrayRef({0, 2})), t[0].amax(1), t[0].argmax(2),
-                   t[0].var(1), std::get<0>(t[0].max(1)), std::get<1>(t[0].max(1)), t[0].norm(),
-                   at::softmax(t[0], -1), at::log_softmax(t[0], 1), t[0].cumsum(1), (t[0] > 0).any(),
-                   at::logsumexp(t[0], 1), std::get<0>(at::var_mean(t[0], 1)), t[0].prod(0)};
+    return Tensors{t[0].sum(),
+                   t[0].sum(at::IntArrayRef({1}), true),
+                   t[0].mean(at::IntArrayRef({0, 2})),
+                   t[0].amax(1),
+                   t[0].argmax(2),
+                   t[0].var(1),
+                   std::get<0>(t[0].max(1)),
+                   std::get<1>(t[0].max(1)),
+                   t[0].norm(),
+                   at::softmax(t[0], -1),
+                   at::log_softmax(t[0], 1),
+                   t[0].cumsum(1),
+                   (t[0] > 0).any(),
+                   at::logsumexp(t[0], 1),
+                   std::get<0>(at::var_mean(t[0], 1)),
+                   t[0].prod(0)};
   });
   Compare("sort", {F({3, 7})}, [](const Tensors& t) {
     auto s = t[0].sort(1, true);
@@ -80,11 +101,12 @@ TEST_F(Ops, Reductions) {
 
 TEST_F(Ops, MatrixProducts) {
   Compare("mm", {F({3, 4}), F({4, 5}), F({5})}, [](const Tensors& t) {
-    return Tensors{at::mm(t[0], t[1]), at::addmm(t[2], t[0], t[1]), at::linear(t[0], t[1].t().contiguous(), t[2]),
-                   at::matmul(t[0], t[1])};
+    return Tensors{at::mm(t[0], t[1]), at::addmm(t[2], t[0], t[1]),
+                   at::linear(t[0], t[1].t().contiguous(), t[2]), at::matmul(t[0], t[1])};
   });
   Compare("batched", {F({2, 3, 4}), F({2, 4, 5}), F({4})}, [](const Tensors& t) {
-    return Tensors{at::bmm(t[0], t[1]), at::matmul(t[0], t[2]), at::einsum("bij,bjk->bki", {t[0], t[1]}),
+    return Tensors{at::bmm(t[0], t[1]), at::matmul(t[0], t[2]),
+                   at::einsum("bij,bjk->bki", {t[0], t[1]}),
                    at::baddbmm(at::bmm(t[0], t[1]), t[0], t[1], 0.5, 2)};
   });
 }
@@ -93,10 +115,12 @@ TEST_F(Ops, Convolutions) {
   Compare("conv2d", {F({2, 6, 9, 8}), F({4, 3, 3, 2}), F({4})}, [](const Tensors& t) {
     return Tensors{at::conv2d(t[0], t[1], t[2], {2, 1}, {1, 1}, {1, 2}, 2)};
   });
-  Compare("channels last", {F({2, 3, 8, 8}).contiguous(at::MemoryFormat::ChannelsLast), F({4, 3, 3, 3})},
+  Compare("channels last",
+          {F({2, 3, 8, 8}).contiguous(at::MemoryFormat::ChannelsLast), F({4, 3, 3, 3})},
           [](const Tensors& t) { return Tensors{at::conv2d(t[0], t[1])}; });
-  Compare("conv1d, transposed, 3d", {F({2, 3, 9}), F({4, 3, 3}), F({2, 4, 5, 5}), F({4, 2, 3, 3}),
-                                     F({1, 2, 4, 4, 4}), F({3, 2, 2, 2, 2})},
+  Compare("conv1d, transposed, 3d",
+          {F({2, 3, 9}), F({4, 3, 3}), F({2, 4, 5, 5}), F({4, 2, 3, 3}), F({1, 2, 4, 4, 4}),
+           F({3, 2, 2, 2, 2})},
           [](const Tensors& t) {
             return Tensors{at::conv1d(t[0], t[1]), at::conv_transpose2d(t[2], t[3], {}, 2, 1, 1),
                            at::conv3d(t[4], t[5])};
@@ -120,33 +144,54 @@ TEST_F(Ops, Normalisations) {
 
 TEST_F(Ops, Pooling) {
   Compare("pool", {F({2, 3, 8, 8})}, [](const Tensors& t) {
-    return Tensors{at::max_pool2d(t[0], 3, 2, 1), at::avg_pool2d(t[0], 2), at::adaptive_avg_pool2d(t[0], {1, 1}),
-                   at::adaptive_avg_pool2d(t[0], {3, 2}), at::upsample_nearest2d(t[0], {16, 16})};
+    return Tensors{at::max_pool2d(t[0], 3, 2, 1), at::avg_pool2d(t[0], 2),
+                   at::adaptive_avg_pool2d(t[0], {1, 1}), at::adaptive_avg_pool2d(t[0], {3, 2}),
+                   at::upsample_nearest2d(t[0], {16, 16})};
   });
 }
 
 TEST_F(Ops, ShapesAndIndices) {
   Compare("cat, stack, split", {F({2, 3}), F({4, 3})}, [](const Tensors& t) {
     auto chunks = at::split(t[1], 2);
-    return Tensors{at::cat({t[0], t[1]}), at::stack({t[0], chunks[0], chunks[1]}), at::cat({t[0], t[0].relu()}, 1),
-                   at::flip(t[1], {0}), at::roll(t[1], 1, 0), t[0].repeat({2, 2}), at::tril(t[1]),
-                   at::constant_pad_nd(t[0], {1, 2}, 3), at::one_hot(at::argmax(t[1], 1), 5)};
+    return Tensors{at::cat({t[0], t[1]}),
+                   at::stack({t[0], chunks[0], chunks[1]}),
+                   at::cat({t[0], t[0].relu()}, 1),
+                   at::flip(t[1], {0}),
+                   at::roll(t[1], 1, 0),
+                   t[0].repeat({2, 2}),
+                   at::tril(t[1]),
+                   at::constant_pad_nd(t[0], {1, 2}, 3),
+                   at::one_hot(at::argmax(t[1], 1), 5)};
   });
-  Compare("embedding, gather", {F({10, 4}), Long({2, 3}, 10), Long({5, 4}, 10)}, [](const Tensors& t) {
-    return Tensors{at::embedding(t[0], t[1]), at::index_select(t[0], 0, t[1][0]), at::gather(t[0], 0, t[2]),
-                   t[0].index({t[1]}), t[0].index({c10::nullopt, t[2][0] % 4}), at::take(t[0], t[1])};
-  });
+  Compare("embedding, gather", {F({10, 4}), Long({2, 3}, 10), Long({5, 4}, 10)},
+          [](const Tensors& t) {
+            return Tensors{at::embedding(t[0], t[1]),
+                           at::index_select(t[0], 0, t[1][0]),
+                           at::gather(t[0], 0, t[2]),
+                           t[0].index({t[1]}),
+                           t[0].index({c10::nullopt, t[2][0] % 4}),
+                           at::take(t[0], t[1])};
+          });
   EXPECT_EQ(CounterValue("capture.host.aten::index.Tensor"), 0);
   Compare("scatter", {F({5, 4}), Long({2, 4}, 5), F({2, 4})}, [](const Tensors& t) {
     return Tensors{at::scatter(t[0], 0, t[1], t[2]), at::scatter_add(t[0], 0, t[1], t[2]),
-                   at::slice_scatter(t[0], t[2], 0, 1, 3), at::index_put(t[0], {t[1][0]}, t[2][0], true),
+                   at::slice_scatter(t[0], t[2], 0, 1, 3),
+                   at::index_put(t[0], {t[1][0]}, t[2][0], true),
                    at::index_add(t[0], 0, t[1][0].slice(0, 0, 2), t[2])};
   });
   Compare("factories", {F({3})}, [](const Tensors& t) {
     const auto o = t[0].options();
-    return Tensors{at::zeros({2, 3}, o), at::ones({2}, o), at::full({3}, 2.5, o), at::arange(5, o),
-                   at::arange(1, 2, 0.25, o), at::eye(3, o), at::linspace(0, 1, 5, o), at::zeros_like(t[0]),
-                   at::arange(6, o.dtype(at::kLong)), at::full({2}, 7, o.dtype(at::kInt)), at::empty({0}, o),
+    return Tensors{at::zeros({2, 3}, o),
+                   at::ones({2}, o),
+                   at::full({3}, 2.5, o),
+                   at::arange(5, o),
+                   at::arange(1, 2, 0.25, o),
+                   at::eye(3, o),
+                   at::linspace(0, 1, 5, o),
+                   at::zeros_like(t[0]),
+                   at::arange(6, o.dtype(at::kLong)),
+                   at::full({2}, 7, o.dtype(at::kInt)),
+                   at::empty({0}, o),
                    at::scalar_tensor(3.5, o)};
   });
 }
@@ -181,7 +226,8 @@ TEST_F(Ops, InPlace) {
 }
 
 TEST_F(Ops, Out) {
-  Compare("out=", {F({3, 4}), F({3, 4}), at::empty({0}), at::zeros({4, 3}), at::empty({3, 4}, at::kDouble)},
+  Compare("out=",
+          {F({3, 4}), F({3, 4}), at::empty({0}), at::zeros({4, 3}), at::empty({3, 4}, at::kDouble)},
           [](const Tensors& t) {
             at::Tensor a = t[2], b = t[3].t(), c = t[4];
             at::add_out(a, t[0], t[1]);
@@ -219,39 +265,50 @@ TEST_F(Ops, ErrorsAreEagers) {
     }
     return "no error";
   };
-  EXPECT_NE(message([&] { at::mm(a, b); }).find("mat1 and mat2 shapes cannot be multiplied"), std::string::npos);
-  EXPECT_NE(message([&] { a + b; }).find("must match"), std::string::npos);
-  EXPECT_NE(message([&] { a.select(0, 0).add_(a); }).find("doesn't match the broadcast shape"), std::string::npos);
-  // An out= argument that is read as well is not resized.
-  EXPECT_NE(message([&] { a.slice(1, 0, 1).logical_and_(a); }).find("doesn't match the broadcast shape"),
+  EXPECT_NE(message([&] { at::mm(a, b); }).find("mat1 and mat2 shapes cannot be multiplied"),
             std::string::npos);
+  EXPECT_NE(message([&] { a + b; }).find("must match"), std::string::npos);
+  EXPECT_NE(message([&] { a.select(0, 0).add_(a); }).find("doesn't match the broadcast shape"),
+            std::string::npos);
+  // An out= argument that is read as well is not resized.
+  EXPECT_NE(
+      message([&] { a.slice(1, 0, 1).logical_and_(a); }).find("doesn't match the broadcast shape"),
+      std::string::npos);
   EXPECT_NE(message([&] { a.to(at::kLong).add_(a); }).find("can't be cast"), std::string::npos);
-  EXPECT_NE(message([&] { a.select(0, 0).expand({3, 4}).add_(1); }).find("single memory location"),
+  EXPECT_NE(message([&] {
+              a.select(0, 0).expand({3, 4}).add_(1);
+            }).find("single memory location"),
             std::string::npos);
   EXPECT_NE(message([&] { a.to_sparse(); }), "no error");
   EXPECT_NE(message([&] { F({2, 2}).to_sparse().to(XlaDevice()); }), "no error");
   EXPECT_NE(message([&] {
-              at::empty({2, 2}, a.options()).copy_(at::quantize_per_tensor(F({2, 2}), 0.1, 0, at::kQInt8));
-            }), "no error");
+              at::empty({2, 2}, a.options())
+                  .copy_(at::quantize_per_tensor(F({2, 2}), 0.1, 0, at::kQInt8));
+            }),
+            "no error");
   // The device stays usable.
   EXPECT_EQ((a + 1).sum().item<float>(), (a.cpu() + 1).sum().item<float>());
   allow_fallbacks_ = true;
 }
 
 TEST_F(Ops, ShapesThatZerosCannotTell) {
-  // Eager refuses an integer division by zero and the inverse of a singular matrix; asking for the shape
-  // of the result must not.
+  // Eager refuses an integer division by zero and the inverse of a singular matrix; asking for the
+  // shape of the result must not.
   const at::Tensor spd = at::eye(3) * 4 + 0.1;
   Compare("division, inverse", {Long({4}, 9) + 1, spd}, [](const Tensors& t) {
-    return Tensors{at::floor_divide(t[0] * 7, t[0]), at::remainder(t[0] * 7, t[0]), at::linalg_inv(t[1]),
-                   at::linalg_cholesky(t[1])};
+    return Tensors{at::floor_divide(t[0] * 7, t[0]), at::remainder(t[0] * 7, t[0]),
+                   at::linalg_inv(t[1]), at::linalg_cholesky(t[1])};
   });
 }
 
 TEST_F(Ops, HostOperators) {
   Compare("syncs", {F({3, 4}), at::tensor({3, 1, 3, 0})}, [](const Tensors& t) {
-    return Tensors{t[0].nonzero(), t[0].index({t[0] > 0}), at::masked_select(t[0], t[0] < 0),
-                   std::get<0>(at::_unique2(t[1])), at::bincount(t[1]), at::repeat_interleave(t[1].clamp(0, 2))};
+    return Tensors{t[0].nonzero(),
+                   t[0].index({t[0] > 0}),
+                   at::masked_select(t[0], t[0] < 0),
+                   std::get<0>(at::_unique2(t[1])),
+                   at::bincount(t[1]),
+                   at::repeat_interleave(t[1].clamp(0, 2))};
   });
   const at::Tensor x = at::tensor({1.5f, 2.5f}).to(XlaDevice());
   EXPECT_EQ(x[1].item<float>(), 2.5f);
@@ -266,14 +323,16 @@ TEST_F(Ops, HostOperators) {
 
 TEST_F(Ops, FallbackOfUnsupportedOperators) {
   allow_fallbacks_ = true;
-  backend_->Refuse({"aten::relu", "aten::add.Tensor", "aten::cat", "aten::index.Tensor", "aten::max.dim"});
+  backend_->Refuse(
+      {"aten::relu", "aten::add.Tensor", "aten::cat", "aten::index.Tensor", "aten::max.dim"});
   Compare("fallback", {F({3, 4}), F({3, 4}), Long({2}, 3)}, [](const Tensors& t) {
     t[0].add_(t[1]).relu_();
     t[0].t().relu_();
     at::Tensor out = at::empty({0}, t[0].options());
     at::add_out(out, t[0], t[1]);
     auto m = t[0].max(1);
-    return Tensors{t[0].relu(), at::cat({t[0], t[1]}), t[0].index({t[2]}), out, std::get<0>(m), std::get<1>(m)};
+    return Tensors{t[0].relu(), at::cat({t[0], t[1]}), t[0].index({t[2]}),
+                   out,         std::get<0>(m),        std::get<1>(m)};
   });
   EXPECT_GE(CounterValue("capture.host.aten::relu_"), 2);
   EXPECT_GE(CounterValue("capture.fallbacks"), 6);
@@ -281,7 +340,8 @@ TEST_F(Ops, FallbackOfUnsupportedOperators) {
 
 TEST_F(Ops, RandomOperatorsFollowTheCpuGenerator) {
   allow_fallbacks_ = true;
-  backend_->Refuse({"aten::normal_functional", "aten::bernoulli.p", "aten::uniform", "aten::bernoulli"});
+  backend_->Refuse(
+      {"aten::normal_functional", "aten::bernoulli.p", "aten::uniform", "aten::bernoulli"});
   const auto draw = [](at::Device device) {
     at::manual_seed(3);
     const auto o = at::TensorOptions().device(device);

@@ -19,9 +19,9 @@
 namespace glia::capture {
 namespace {
 
-// Numbers of the program are constants of the graph, so that the compiler can fold them; but one that
-// keeps changing would compile a graph for each value. After this many different values in equal calls
-// they become inputs.
+// Numbers of the program are constants of the graph, so that the compiler can fold them; but one
+// that keeps changing would compile a graph for each value. After this many different values in
+// equal calls they become inputs.
 constexpr int kMaxConstants = 8;
 
 struct OpMemo : NodeInfo {
@@ -50,7 +50,8 @@ struct OpMemo : NodeInfo {
 using Operands = c10::SmallVector<at::Tensor, 6>;
 
 bool IsNumber(const at::Tensor& t) {
-  return t.device().type() == at::kCPU && t.dim() == 0 && t.unsafeGetTensorImpl()->is_wrapped_number();
+  return t.device().type() == at::kCPU && t.dim() == 0 &&
+         t.unsafeGetTensorImpl()->is_wrapped_number();
 }
 
 void AddAttribute(Hasher& hasher, const c10::IValue& v) {
@@ -180,7 +181,8 @@ Value UploadNumber(const at::Tensor& t, const Operands& operands) {
   at::ScalarType dtype = t.scalar_type();
   auto has = [&](at::ScalarType a, at::ScalarType b) {
     for (const at::Tensor& o : operands) {
-      if (o.defined() && !IsNumber(o) && (o.scalar_type() == a || o.scalar_type() == b)) return true;
+      if (o.defined() && !IsNumber(o) && (o.scalar_type() == a || o.scalar_type() == b))
+        return true;
     }
     return false;
   };
@@ -217,11 +219,13 @@ NodePtr RecordOp(const OpInfo& op, c10::ArrayRef<c10::IValue> arguments) {
   Operands operands;
   const Hash128 key = Key(op, arguments, &operands);
   const std::shared_ptr<const NodeInfo>* found = FindInfo(key);
-  const std::shared_ptr<const NodeInfo> info = found != nullptr ? *found : Infer(key, op, arguments);
+  const std::shared_ptr<const NodeInfo> info =
+      found != nullptr ? *found : Infer(key, op, arguments);
   const auto& memo = static_cast<const OpMemo&>(*info);
   TraceSession* trace = CurrentTrace();
   const uint64_t generation = static_cast<uint64_t>(BackendGeneration()) << 2;
-  if (trace == nullptr && memo.support.load(std::memory_order_relaxed) == (generation | 2)) return {};
+  if (trace == nullptr && memo.support.load(std::memory_order_relaxed) == (generation | 2))
+    return {};
 
   uint64_t numbers = 0;
   bool any_number = false;
@@ -232,13 +236,15 @@ NodePtr RecordOp(const OpInfo& op, c10::ArrayRef<c10::IValue> arguments) {
   }
   const bool keep_constants = trace != nullptr || !any_number || memo.KeepConstant(numbers);
   NodePtr node = c10::make_intrusive<Node>(NodeKind::kOp, info);
-  for (const at::Tensor& t : operands) node->operands.push_back(ReadOperand(t, keep_constants, operands));
+  for (const at::Tensor& t : operands)
+    node->operands.push_back(ReadOperand(t, keep_constants, operands));
 
   if (trace != nullptr) {
     std::string source = SourceLocation();
     if (!source.empty()) node->source = std::make_shared<const std::string>(std::move(source));
     if (!trace->supports(*node)) {
-      ThrowUntraceable(DescribeNode(*node), "there is no lowering for it (schema: " + SchemaOf(op) + ")");
+      ThrowUntraceable(DescribeNode(*node),
+                       "there is no lowering for it (schema: " + SchemaOf(op) + ")");
     }
   } else if (memo.support.load(std::memory_order_relaxed) != (generation | 1)) {
     const bool supported = GetBackend()->Supports(*node);

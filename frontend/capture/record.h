@@ -6,9 +6,9 @@
 
 namespace glia::capture {
 
-// The node of a call of `op` with these arguments (device and CPU tensors; CPU tensors are snapshotted,
-// numbers of the program become constants). Null when the backend does not support it; while a trace
-// records that is an error. Shape errors are libtorch's.
+// The node of a call of `op` with these arguments (device and CPU tensors; CPU tensors are
+// snapshotted, numbers of the program become constants). Null when the backend does not support it;
+// while a trace records that is an error. Shape errors are libtorch's.
 NodePtr RecordOp(const OpInfo& op, c10::ArrayRef<c10::IValue> arguments);
 
 // Return `i` of the operator as new device tensors.

@@ -55,7 +55,8 @@ TEST_F(Session, NothingRunsBeforeTheStep) {
 
 TEST_F(Session, EqualProgramsHaveEqualHashes) {
   at::Tensor w = Device(at::randn({5, 4})), b = Device(at::randn({5}));
-  const auto hash = [&](const std::function<at::Tensor(at::Tensor)>& f, at::IntArrayRef sizes = {2, 4}) {
+  const auto hash = [&](const std::function<at::Tensor(at::Tensor)>& f,
+                        at::IntArrayRef sizes = {2, 4}) {
     at::Tensor x = Device(at::randn(sizes));
     const at::Tensor y = f(x);
     return PendingGraph({y})->hash;
@@ -80,14 +81,23 @@ TEST_F(Session, EqualProgramsHaveEqualHashes) {
       [](at::Tensor x) { return x.to(at::kHalf); },
       [](at::Tensor x) { return at::full({2}, 1, x.options()); },
       [](at::Tensor x) { return at::full({2}, 2, x.options()); },
-      [](at::Tensor x) { return x * Device(at::ones({2, 4})); },
+      [](at::Tensor x) {
+        return x * Device(at::ones({2, 4}));
+      },
       [](at::Tensor x) { return x * at::scalar_tensor(1.f); },
-      [](at::Tensor x) { x.select(0, 0).zero_(); return x; },
-      [](at::Tensor x) { x.select(0, 1).zero_(); return x; },
+      [](at::Tensor x) {
+        x.select(0, 0).zero_();
+        return x;
+      },
+      [](at::Tensor x) {
+        x.select(0, 1).zero_();
+        return x;
+      },
   };
   for (size_t i = 0; i < different.size(); ++i) {
     EXPECT_EQ(hash(different[i]), hash(different[i])) << i;
-    for (size_t j = 0; j < i; ++j) EXPECT_NE(hash(different[i]), hash(different[j])) << i << " " << j;
+    for (size_t j = 0; j < i; ++j)
+      EXPECT_NE(hash(different[i]), hash(different[j])) << i << " " << j;
   }
 }
 
@@ -125,7 +135,8 @@ TEST_F(Session, NumbersThatKeepChangingBecomeInputs) {
 }
 
 TEST_F(Session, SteadyStateRecordsFromMemory) {
-  at::Tensor w = Device(at::randn({5, 4})), b = Device(at::randn({5})), x = Device(at::randn({2, 4}));
+  at::Tensor w = Device(at::randn({5, 4})), b = Device(at::randn({5})),
+             x = Device(at::randn({2, 4}));
   for (int i = 0; i < 2; ++i) Mlp(x, w, b), MarkStep();
   ResetCounters();
   at::Tensor y = Mlp(x, w, b);
@@ -188,7 +199,8 @@ TEST_F(Session, ThreadsRecordAtOnce) {
   for (int t = 0; t < 4; ++t) {
     threads.emplace_back([&, t] {
       for (int i = 0; i < 50; ++i) {
-        const at::Tensor x = at::full({2, 8}, static_cast<float>(t) / 4 + static_cast<float>(i) / 50);
+        const at::Tensor x =
+            at::full({2, 8}, static_cast<float>(t) / 4 + static_cast<float>(i) / 50);
         at::Tensor y = Mlp(Device(x), w, b);
         if (i % 3 == 0) MarkStep();
         y.select(0, 0).zero_();
@@ -247,12 +259,22 @@ TEST_F(Trace, RefusesWhatItCannotRecord) {
   EXPECT_NE(e.find("no lowering"), std::string::npos) << e;
   e = attempt([](at::Tensor x) { return x * x.sum().item(); });
   EXPECT_NE(e.find("aten::_local_scalar_dense"), std::string::npos) << e;
-  EXPECT_NE(attempt([](at::Tensor x) { return x.nonzero(); }).find("aten::nonzero"), std::string::npos);
+  EXPECT_NE(attempt([](at::Tensor x) { return x.nonzero(); }).find("aten::nonzero"),
+            std::string::npos);
   EXPECT_NE(attempt([](at::Tensor x) { return x.index({x > 0}); }).find("mask"), std::string::npos);
-  EXPECT_NE(attempt([](at::Tensor x) { at::equal(x, x); return x; }).find("aten::equal"), std::string::npos);
+  EXPECT_NE(attempt([](at::Tensor x) {
+              at::equal(x, x);
+              return x;
+            }).find("aten::equal"),
+            std::string::npos);
   EXPECT_NE(attempt([](at::Tensor x) { return x.cpu(); }).find("copy"), std::string::npos);
-  EXPECT_NE(attempt([](at::Tensor x) { MarkStep(); return x; }).find("mark_step"), std::string::npos);
-  EXPECT_NE(attempt([](at::Tensor) { return at::ones({2}); }).find("does not depend"), std::string::npos);
+  EXPECT_NE(attempt([](at::Tensor x) {
+              MarkStep();
+              return x;
+            }).find("mark_step"),
+            std::string::npos);
+  EXPECT_NE(attempt([](at::Tensor) { return at::ones({2}); }).find("does not depend"),
+            std::string::npos);
   EXPECT_NE(attempt([](at::Tensor x) {
               at::Tensor c = at::zeros({2, 3});
               at::add_out(c, c, x);

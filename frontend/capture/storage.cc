@@ -15,8 +15,8 @@ namespace {
 bool IsPending(const Value& v) { return v && v.node->kind != NodeKind::kInput; }
 }  // namespace
 
-// Storages whose value waits to be run. Sharded by recording thread: recorders do not meet here, and
-// the order within one thread's list is the order of its program.
+// Storages whose value waits to be run. Sharded by recording thread: recorders do not meet here,
+// and the order within one thread's list is the order of its program.
 struct PendingList {
   std::mutex mutex;
   StorageState* first = nullptr;
@@ -93,8 +93,8 @@ void DeleteContext(void* context) {
   PendingList::Remove(*state);
 }
 
-// The data pointer is null: there is no memory behind it, and libtorch 2.6 crashes in its lazy clone of
-// a storage with a non-null pointer and a context of its own.
+// The data pointer is null: there is no memory behind it, and libtorch 2.6 crashes in its lazy
+// clone of a storage with a non-null pointer and a context of its own.
 c10::DataPtr MakeDataPtr(StorageStatePtr state) {
   return c10::DataPtr(nullptr, state.release(), &DeleteContext, c10::Device(at::kXLA, 0));
 }
@@ -116,22 +116,23 @@ at::Tensor MakeOver(StorageStatePtr state, size_t nbytes, c10::IntArrayRef sizes
       c10::StorageImpl::use_byte_size_t(), nbytes, MakeDataPtr(std::move(state)), &XlaAllocator(),
       /*resizable=*/true));
   at::Tensor t = at::detail::make_tensor<c10::TensorImpl>(
-      std::move(storage), c10::DispatchKeySet(c10::DispatchKey::XLA), c10::scalarTypeToTypeMeta(dtype));
+      std::move(storage), c10::DispatchKeySet(c10::DispatchKey::XLA),
+      c10::scalarTypeToTypeMeta(dtype));
   t.unsafeGetTensorImpl()->set_sizes_and_strides(sizes, strides);
   return t;
 }
 
 StorageState& State(const at::Tensor& t) {
-  auto* state = static_cast<StorageState*>(t.storage().unsafeGetStorageImpl()->data_ptr().get_context());
+  auto* state =
+      static_cast<StorageState*>(t.storage().unsafeGetStorageImpl()->data_ptr().get_context());
   TORCH_CHECK(state != nullptr, "a tensor of the xla device has a storage that was not made by it");
   return *state;
 }
 
 void CheckStrided(const at::Tensor& t) {
-  TORCH_CHECK(t.layout() == at::kStrided && !t.is_quantized(),
-              "the xla device has no ", t.is_quantized() ? "quantized" : "sparse",
-              " tensors (got one of sizes ", t.sizes(), "); ",
-              t.is_quantized() ? "dequantize() it first" : "use to_dense() first");
+  TORCH_CHECK(t.layout() == at::kStrided && !t.is_quantized(), "the xla device has no ",
+              t.is_quantized() ? "quantized" : "sparse", " tensors (got one of sizes ", t.sizes(),
+              "); ", t.is_quantized() ? "dequantize() it first" : "use to_dense() first");
 }
 
 // One past the last element that the geometry touches.
@@ -159,8 +160,9 @@ Contents Fill(Contents contents, const at::Tensor& t) {
   const int64_t nbytes = static_cast<int64_t>(t.storage().nbytes());
   const int64_t itemsize = static_cast<int64_t>(t.dtype().itemsize());
   const int64_t need = Extent(t.sizes(), t.strides(), t.storage_offset()) * itemsize;
-  TORCH_CHECK(need <= nbytes, "a tensor of sizes ", t.sizes(), ", strides ", t.strides(), " and offset ",
-              t.storage_offset(), " reaches beyond its storage of ", nbytes, " bytes");
+  TORCH_CHECK(need <= nbytes, "a tensor of sizes ", t.sizes(), ", strides ", t.strides(),
+              " and offset ", t.storage_offset(), " reaches beyond its storage of ", nbytes,
+              " bytes");
   if (!contents.value) {
     const int64_t count = nbytes / itemsize;
     return {MakeZeros({count}, {1}, t.scalar_type()), nullptr};
@@ -169,12 +171,14 @@ Contents Fill(Contents contents, const at::Tensor& t) {
   const int64_t have = layout.nbytes();
   if (need <= have && have % itemsize == 0) return contents;
   const int64_t base_itemsize = static_cast<int64_t>(c10::elementSize(layout.dtype));
-  const int64_t whole = std::max(need, nbytes) / (base_itemsize * itemsize) * (base_itemsize * itemsize);
+  const int64_t whole =
+      std::max(need, nbytes) / (base_itemsize * itemsize) * (base_itemsize * itemsize);
   TORCH_CHECK(whole >= need && whole >= have, "the xla device cannot see ", have, " bytes of ",
               layout.dtype, " as elements of ", t.scalar_type());
   const TensorMeta flat = Flat(whole / base_itemsize, layout.dtype);
   Value wide = MakeZeros(flat.sizes, flat.strides, flat.dtype);
-  if (layout.numel() > 0) wide = MakeUpdate(wide, flat, layout.sizes, layout.strides, 0, contents.value);
+  if (layout.numel() > 0)
+    wide = MakeUpdate(wide, flat, layout.sizes, layout.strides, 0, contents.value);
   return {wide, nullptr};
 }
 
@@ -208,7 +212,8 @@ at::Tensor MakeEmpty(c10::IntArrayRef sizes, c10::IntArrayRef strides, at::Scala
 at::Tensor MakeTensor(Value value) {
   const TensorMeta& meta = value.meta();
   auto state = c10::make_intrusive<StorageState>(TraceId());
-  at::Tensor t = MakeOver(state, static_cast<size_t>(meta.nbytes()), meta.sizes, meta.strides, meta.dtype);
+  at::Tensor t =
+      MakeOver(state, static_cast<size_t>(meta.nbytes()), meta.sizes, meta.strides, meta.dtype);
   state->Record({std::move(value), nullptr});
   return t;
 }
@@ -229,7 +234,8 @@ Value ReadTensor(const at::Tensor& t) {
   } else {
     Contents contents = State(t).Get();
     if (!contents.value ||
-        Extent(t.sizes(), t.strides(), t.storage_offset()) * static_cast<int64_t>(t.dtype().itemsize()) >
+        Extent(t.sizes(), t.strides(), t.storage_offset()) *
+                static_cast<int64_t>(t.dtype().itemsize()) >
             contents.Layout().nbytes() ||
         contents.Layout().nbytes() % static_cast<int64_t>(t.dtype().itemsize()) != 0) {
       contents = Fill(std::move(contents), t);
@@ -265,8 +271,9 @@ void WriteTensor(const at::Tensor& t, Value value) {
     return;
   }
   const Contents base = Fill(state.Get(), t);
-  state.Record({MakeUpdate(base.value, base.Layout(), t.sizes(), t.strides(), t.storage_offset(), value),
-                base.layout});
+  state.Record(
+      {MakeUpdate(base.value, base.Layout(), t.sizes(), t.strides(), t.storage_offset(), value),
+       base.layout});
 }
 
 void ResizeTensor(const at::Tensor& t, c10::IntArrayRef sizes, c10::IntArrayRef strides) {

@@ -1,6 +1,6 @@
 // Tensors of the xla device: plain c10::TensorImpl over a storage whose DataPtr context is a
-// StorageState. Views are ordinary tensors that share the storage; reading one is a strided read of the
-// storage's current value, writing one replaces it.
+// StorageState. Views are ordinary tensors that share the storage; reading one is a strided read of
+// the storage's current value, writing one replaces it.
 #ifndef GLIA_FRONTEND_CAPTURE_STORAGE_H_
 #define GLIA_FRONTEND_CAPTURE_STORAGE_H_
 
@@ -36,13 +36,15 @@ class StorageState : public c10::intrusive_ptr_target {
     std::lock_guard<std::mutex> lock(mutex_);
     contents_ = std::move(contents);
   }
-  // Sets what a lazy program or the trace that made the storage recorded; the storage is then pending
-  // unless the value is an input. Within a trace the old contents of a storage made before it are saved.
+  // Sets what a lazy program or the trace that made the storage recorded; the storage is then
+  // pending unless the value is an input. Within a trace the old contents of a storage made before
+  // it are saved.
   void Record(Contents contents);
   // Sets the contents if they still are `expected`; leaves them alone otherwise.
   void Replace(const Value& expected, Contents contents);
 
-  // The trace that made the storage or saved its contents; 0 for none. Only the thread of a trace looks.
+  // The trace that made the storage or saved its contents; 0 for none. Only the thread of a trace
+  // looks.
   uint64_t trace;
 
  private:
@@ -72,8 +74,8 @@ void WriteTensor(const at::Tensor& t, Value value);
 // Gives the tensor a new shape, and its storage more room where it needs it.
 void ResizeTensor(const at::Tensor& t, c10::IntArrayRef sizes, c10::IntArrayRef strides);
 
-// All storages with values that were recorded and not run, in the order in which they became pending
-// (per thread that recorded them).
+// All storages with values that were recorded and not run, in the order in which they became
+// pending (per thread that recorded them).
 std::vector<StorageStatePtr> PendingStorages();
 
 }  // namespace glia::capture

@@ -58,9 +58,10 @@ at::Tensor FetchRowMajor(const Value& v) {
   const auto options = at::TensorOptions().dtype(meta.dtype).device(at::kCPU);
   if (v.node->kind == NodeKind::kZeros) return at::zeros(meta.sizes, options);
   if (v.node->host.defined()) return v.node->host.clone();
-  TORCH_CHECK(v.node->data != nullptr,
-              "an input of a trace has no value: the program depends on the contents of a tensor while "
-              "it is traced");
+  TORCH_CHECK(
+      v.node->data != nullptr,
+      "an input of a trace has no value: the program depends on the contents of a tensor while "
+      "it is traced");
   at::Tensor result = at::empty(meta.sizes, options);
   Check(GetBackend()->ToHost(*v.node->data, result.data_ptr()), "reading from the device failed");
   static Metric& bytes = Counter("capture.bytes_from_device");
@@ -80,8 +81,9 @@ void SetBackend(std::shared_ptr<Backend> backend) {
 std::shared_ptr<Backend> GetBackend() {
   BackendSlot& slot = Slot();
   std::lock_guard<std::mutex> lock(slot.mutex);
-  TORCH_CHECK(slot.backend != nullptr,
-              "the xla device has nothing to run on: no backend is installed. Link //frontend:lazy");
+  TORCH_CHECK(
+      slot.backend != nullptr,
+      "the xla device has nothing to run on: no backend is installed. Link //frontend:lazy");
   return slot.backend;
 }
 
@@ -91,8 +93,9 @@ Value Upload(const at::Tensor& cpu) {
   TORCH_CHECK(cpu.device().type() == at::kCPU, "tensors of device ", cpu.device(),
               " cannot be combined with those of the xla device");
   TORCH_CHECK(cpu.layout() == at::kStrided && !cpu.is_quantized(), "the xla device has no ",
-              cpu.is_quantized() ? "quantized" : "sparse", " tensors (got one of sizes ", cpu.sizes(),
-              "); ", cpu.is_quantized() ? "dequantize() it first" : "use to_dense() first");
+              cpu.is_quantized() ? "quantized" : "sparse", " tensors (got one of sizes ",
+              cpu.sizes(), "); ",
+              cpu.is_quantized() ? "dequantize() it first" : "use to_dense() first");
   CpuCallGuard guard;
   at::Tensor array = cpu.resolve_conj().resolve_neg();
   TensorMeta meta;
@@ -165,7 +168,8 @@ at::Tensor Download(const at::Tensor& t) {
   if (!contents.value || t.numel() == 0) {
     result = at::zeros(t.sizes(), options);
   } else {
-    if (contents.value.node->kind != NodeKind::kInput && contents.value.node->kind != NodeKind::kZeros) {
+    if (contents.value.node->kind != NodeKind::kInput &&
+        contents.value.node->kind != NodeKind::kZeros) {
       Execute({state});
       contents = state->Get();
     }
@@ -173,7 +177,8 @@ at::Tensor Download(const at::Tensor& t) {
     const at::Tensor array = FetchRowMajor(contents.value);
     const bool dense_order = layout.strides == ContiguousStrides(layout.sizes);
     if (t.storage_offset() == 0 && t.scalar_type() == layout.dtype &&
-        t.sizes() == c10::IntArrayRef(layout.sizes) && SameStrides(t.sizes(), t.strides(), layout.strides)) {
+        t.sizes() == c10::IntArrayRef(layout.sizes) &&
+        SameStrides(t.sizes(), t.strides(), layout.strides)) {
       result = array;
       if (!dense_order) {
         result = EmptyCpu(t.sizes(), t.strides(), t.scalar_type());
@@ -181,9 +186,9 @@ at::Tensor Download(const at::Tensor& t) {
       }
     } else {
       // The storage's bytes on the host, seen through the tensor's geometry.
-      const int64_t nbytes =
-          std::max(static_cast<int64_t>(t.storage().nbytes()), layout.nbytes());
-      at::Tensor memory = at::zeros({nbytes}, at::TensorOptions().dtype(at::kByte).device(at::kCPU));
+      const int64_t nbytes = std::max(static_cast<int64_t>(t.storage().nbytes()), layout.nbytes());
+      at::Tensor memory =
+          at::zeros({nbytes}, at::TensorOptions().dtype(at::kByte).device(at::kCPU));
       at::Tensor base = at::empty({0}, options.dtype(layout.dtype));
       base.set_(memory.storage(), 0, layout.sizes, layout.strides);
       base.copy_(array);

@@ -2,8 +2,8 @@
 #ifndef GLIA_FRONTEND_CAPTURE_SYNC_H_
 #define GLIA_FRONTEND_CAPTURE_SYNC_H_
 
-#include <ATen/core/Tensor.h>
 #include <ATen/core/LegacyTypeDispatch.h>
+#include <ATen/core/Tensor.h>
 
 #include <vector>
 
@@ -11,8 +11,8 @@
 
 namespace glia::capture {
 
-// For calls into libtorch's CPU and Meta kernels from below autograd: no autograd, no autocast (which
-// would change dtypes a second time).
+// For calls into libtorch's CPU and Meta kernels from below autograd: no autograd, no autocast
+// (which would change dtypes a second time).
 struct CpuCallGuard {
   c10::impl::ExcludeDispatchKeyGuard exclude{c10::autocast_dispatch_keyset |
                                              c10::autograd_dispatch_keyset_with_ADInplaceOrView |

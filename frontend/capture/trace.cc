@@ -22,7 +22,8 @@ struct TraceScope::Impl {
   }
 };
 
-TraceScope::TraceScope(std::function<bool(const Node&)> supports) : impl_(std::make_unique<Impl>()) {
+TraceScope::TraceScope(std::function<bool(const Node&)> supports)
+    : impl_(std::make_unique<Impl>()) {
   TORCH_CHECK(CurrentTrace() == nullptr, "a trace is already being recorded on this thread");
   // What was recorded before belongs to the lazy program: the trace shall see it as data.
   Execute(PendingStorages());
@@ -37,8 +38,8 @@ TraceScope::~TraceScope() { impl_->Leave(); }
 at::Tensor TraceScope::AddInput(const at::Tensor& example) {
   TORCH_CHECK(CurrentTrace() == &impl_->session, "AddInput() after Finish() or on another thread");
   TORCH_CHECK(example.defined(), "an example input is an undefined tensor");
-  TORCH_CHECK(example.layout() == at::kStrided && !example.is_quantized(),
-              "an example input is a ", example.is_quantized() ? "quantized" : "sparse",
+  TORCH_CHECK(example.layout() == at::kStrided && !example.is_quantized(), "an example input is a ",
+              example.is_quantized() ? "quantized" : "sparse",
               " tensor, which the xla device does not have");
   TensorMeta meta;
   meta.sizes = example.sizes().vec();

@@ -24,7 +24,8 @@ TraceSession* CurrentTrace();
 // Installs a session on this thread (null: none).
 void SetCurrentTrace(TraceSession* session);
 
-// The line of TorchScript that is running on this thread, "file.py:12 in forward"; "" when there is none.
+// The line of TorchScript that is running on this thread, "file.py:12 in forward"; "" when there is
+// none.
 std::string SourceLocation();
 
 // Throws: `what` (an operator with its schema) cannot be traced because of `reason`.

@@ -112,13 +112,13 @@ struct CoreDim {
 // The region as a box of an array `shape`, which lies over the memory (after `to_shape`).
 struct Box {
   Ints shape, starts, counts, steps;
-  Ints core_dim;  // for each CoreDim, its dimension in `shape`
+  Ints core_dim;           // for each CoreDim, its dimension in `shape`
   bool flattened = false;  // the array is the memory-ordered base, reshaped; else the base itself
 };
 
 // Each core dimension walks along one dimension of the base, the other dimensions stand still.
-std::optional<Box> DirectBox(const Ints& sizes, const Ints& strides, const std::vector<CoreDim>& core,
-                             int64_t offset) {
+std::optional<Box> DirectBox(const Ints& sizes, const Ints& strides,
+                             const std::vector<CoreDim>& core, int64_t offset) {
   Box box;
   box.shape = sizes;
   box.starts.assign(sizes.size(), 0);
@@ -149,9 +149,9 @@ std::optional<Box> DirectBox(const Ints& sizes, const Ints& strides, const std::
   return box;
 }
 
-// Reads the flat memory [total] as a mixed-radix number in whose digits the core dimensions (sorted by
-// descending stride) each walk along one digit. Tries for each the units (digit weights) in `units`
-// that divide its stride, the largest first.
+// Reads the flat memory [total] as a mixed-radix number in whose digits the core dimensions (sorted
+// by descending stride) each walk along one digit. Tries for each the units (digit weights) in
+// `units` that divide its stride, the largest first.
 class RadixSearch {
  public:
   RadixSearch(int64_t total, int64_t offset, const std::vector<CoreDim>& core, const Ints& units)
@@ -273,7 +273,8 @@ Ints Positions(const Geometry& region) {
 }
 
 // The sizes of the core dimensions, in region order, and where they stand there.
-void CoreInRegionOrder(const std::vector<CoreDim>& core, Ints* sizes, Ints* dims, Ints* permutation) {
+void CoreInRegionOrder(const std::vector<CoreDim>& core, Ints* sizes, Ints* dims,
+                       Ints* permutation) {
   *permutation = Iota(core.size());
   std::sort(permutation->begin(), permutation->end(),
             [&](int64_t a, int64_t b) { return core[a].region_dim < core[b].region_dim; });
@@ -394,7 +395,8 @@ UpdatePlan ClassifyUpdate(const Geometry& base, const Geometry& region) {
 }
 
 std::string ToString(const std::vector<ViewStep>& steps) {
-  static const char* const kNames[] = {"bitcast", "reshape", "transpose", "slice", "broadcast", "gather"};
+  static const char* const kNames[] = {"bitcast", "reshape",   "transpose",
+                                       "slice",   "broadcast", "gather"};
   auto list = [](const Ints& v) {
     std::string s = "[";
     for (size_t i = 0; i < v.size(); ++i) s += (i ? "," : "") + std::to_string(v[i]);

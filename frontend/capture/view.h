@@ -1,7 +1,7 @@
-// Strided access in terms of array operations. A storage is a flat run of elements that a dense base
-// value fills; a tensor is a strided window on it. ClassifyView says how to read the window with
-// reshape, transpose, slice and broadcast steps, ClassifyUpdate how to write it; element indices are
-// the last resort. Free of torch; pure functions.
+// Strided access in terms of array operations. A storage is a flat run of elements that a dense
+// base value fills; a tensor is a strided window on it. ClassifyView says how to read the window
+// with reshape, transpose, slice and broadcast steps, ClassifyUpdate how to write it; element
+// indices are the last resort. Free of torch; pure functions.
 #ifndef GLIA_FRONTEND_CAPTURE_VIEW_H_
 #define GLIA_FRONTEND_CAPTURE_VIEW_H_
 
@@ -37,11 +37,11 @@ struct ViewStep {
   std::vector<int64_t> indices;
 };
 
-// Steps from the base value (shape base.sizes) to a value of shape region.sizes. Empty: the same array.
-// Precondition: base is dense (its elements fill [0, numel) without overlap, in some order of
-// dimensions) with offset 0, and the region lies within it. Both have elements.
-// The dtype changes at kBitcast; where base and region have different dtypes of one item size there is
-// no such step, and the base is to be reinterpreted element by element before the first step.
+// Steps from the base value (shape base.sizes) to a value of shape region.sizes. Empty: the same
+// array. Precondition: base is dense (its elements fill [0, numel) without overlap, in some order
+// of dimensions) with offset 0, and the region lies within it. Both have elements. The dtype
+// changes at kBitcast; where base and region have different dtypes of one item size there is no
+// such step, and the base is to be reinterpreted element by element before the first step.
 std::vector<ViewStep> ClassifyView(const Geometry& base, const Geometry& region);
 
 // How to replace `region` of base's memory by `contents`, a value of region's shape:
@@ -49,8 +49,8 @@ std::vector<ViewStep> ClassifyView(const Geometry& base, const Geometry& region)
 //   c = apply(contents_steps, contents);                // … the region is a (strided) box of it
 //   r = whole ? c : indices.empty() ? update(b, c) : scatter(flat b, indices, flat c);
 //   result = apply(result_steps, r);                    // back to base.sizes
-// update: dynamic_update_slice of c at `starts` with element distance `steps` (a step of 1 everywhere
-// is a plain dynamic-update-slice; otherwise select with an interior-padded c).
+// update: dynamic_update_slice of c at `starts` with element distance `steps` (a step of 1
+// everywhere is a plain dynamic-update-slice; otherwise select with an interior-padded c).
 struct UpdatePlan {
   bool whole = false;
   std::vector<ViewStep> base_steps;
@@ -59,8 +59,9 @@ struct UpdatePlan {
   std::vector<int64_t> indices;        // scatter: positions in flat b, unique, one per element of c
   std::vector<ViewStep> result_steps;
 };
-// Where the region overlaps itself (expanded dimensions), the last of the elements that share a place
-// wins, as it does for a sequential copy. A kBitcast in result_steps goes back to the base's dtype.
+// Where the region overlaps itself (expanded dimensions), the last of the elements that share a
+// place wins, as it does for a sequential copy. A kBitcast in result_steps goes back to the base's
+// dtype.
 UpdatePlan ClassifyUpdate(const Geometry& base, const Geometry& region);
 
 std::string ToString(const std::vector<ViewStep>& steps);

@@ -44,9 +44,10 @@ int64_t Dot(const Ints& a, const Ints& b) {
   return std::inner_product(a.begin(), a.end(), b.begin(), int64_t{0});
 }
 
-// Elements of a bitcast array are numbered: item k of size s is the list of its bytes' numbers, so a
-// value is identified by its first byte; all arrays here hold byte addresses.
-Array Apply(const std::vector<ViewStep>& steps, Array a, int64_t from_item = 4, int64_t to_item = 4) {
+// Elements of a bitcast array are numbered: item k of size s is the list of its bytes' numbers, so
+// a value is identified by its first byte; all arrays here hold byte addresses.
+Array Apply(const std::vector<ViewStep>& steps, Array a, int64_t from_item = 4,
+            int64_t to_item = 4) {
   for (const ViewStep& s : steps) {
     Array r;
     r.sizes = s.sizes;
@@ -204,15 +205,23 @@ TEST(ClassifyView, Canonical) {
       {"expand", Dense({3}), {{2, 3}, {0, 1}, 0}, "broadcast[2,3] dims[1]"},
       {"expand of a row", Dense({1, 3}), {{2, 3}, {0, 1}, 0}, "reshape[3] broadcast[2,3] dims[1]"},
       {"row", Dense({3, 4}), {{4}, {1}, 8}, "slice[1,4] from[2,0] to[3,4] step[1,1] reshape[4]"},
-      {"columns, every second", Dense({3, 5}), {{3, 2}, {5, 2}, 1},
+      {"columns, every second",
+       Dense({3, 5}),
+       {{3, 2}, {5, 2}, 1},
        "slice[3,2] from[0,1] to[3,4] step[1,2]"},
       {"diagonal", Dense({4, 4}), {{4}, {5}, 0}, "reshape[16] slice[4] from[0] to[16] step[5]"},
-      {"slice of channels last", {{1, 3, 2, 2}, {12, 1, 6, 3}, 0}, {{1, 2, 2, 2}, {12, 1, 6, 3}, 1},
+      {"slice of channels last",
+       {{1, 3, 2, 2}, {12, 1, 6, 3}, 0},
+       {{1, 2, 2, 2}, {12, 1, 6, 3}, 1},
        "slice[1,2,2,2] from[0,1,0,0] to[1,3,2,2] step[1,1,1,1]"},
-      {"heads of packed qkv", Dense({5, 3, 2, 4}), {{2, 5, 4}, {4, 24, 1}, 8},
+      {"heads of packed qkv",
+       Dense({5, 3, 2, 4}),
+       {{2, 5, 4}, {4, 24, 1}, 8},
        "slice[5,1,2,4] from[0,1,0,0] to[5,2,2,4] step[1,1,1,1] reshape[5,2,4] "
        "transpose[2,5,4] by[1,0,2]"},
-      {"heads of flat qkv", Dense({5, 24}), {{2, 5, 4}, {4, 24, 1}, 8},
+      {"heads of flat qkv",
+       Dense({5, 24}),
+       {{2, 5, 4}, {4, 24, 1}, 8},
        "reshape[5,6,4] slice[5,2,4] from[0,2,0] to[5,4,4] step[1,1,1] transpose[2,5,4] by[1,0,2]"},
   };
   for (const Example& e : examples) {

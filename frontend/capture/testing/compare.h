@@ -1,5 +1,5 @@
-// Runs a program on the CPU and on the xla device and compares everything that eager PyTorch promises:
-// values, sizes, strides, dtypes, and what became of the inputs.
+// Runs a program on the CPU and on the xla device and compares everything that eager PyTorch
+// promises: values, sizes, strides, dtypes, and what became of the inputs.
 #ifndef GLIA_FRONTEND_CAPTURE_TESTING_COMPARE_H_
 #define GLIA_FRONTEND_CAPTURE_TESTING_COMPARE_H_
 
@@ -32,10 +32,13 @@ inline void ExpectSame(const at::Tensor& expected, const at::Tensor& got, const 
   const at::Tensor host = got.cpu();
   ASSERT_EQ(host.sizes(), expected.sizes()) << what;
   EXPECT_TRUE(host.scalar_type() == expected.scalar_type() &&
-              at::allclose(host.to(at::isComplexType(host.scalar_type()) ? at::kComplexDouble : at::kDouble),
-                           expected.to(host.is_complex() ? at::kComplexDouble : at::kDouble), 1e-5, 1e-6,
-                           /*equal_nan=*/true))
-      << what << "\nexpected\n" << expected << "\ngot\n" << host;
+              at::allclose(
+                  host.to(at::isComplexType(host.scalar_type()) ? at::kComplexDouble : at::kDouble),
+                  expected.to(host.is_complex() ? at::kComplexDouble : at::kDouble), 1e-5, 1e-6,
+                  /*equal_nan=*/true))
+      << what << "\nexpected\n"
+      << expected << "\ngot\n"
+      << host;
 }
 
 inline void Compare(const char* name, const Tensors& inputs, const Program& program) {

@@ -17,7 +17,8 @@ namespace {
 
 class EagerData : public DeviceData {
  public:
-  EagerData(TensorMeta meta, at::Tensor tensor) : DeviceData(std::move(meta)), tensor_(std::move(tensor)) {}
+  EagerData(TensorMeta meta, at::Tensor tensor)
+      : DeviceData(std::move(meta)), tensor_(std::move(tensor)) {}
   bool Ready() const override { return true; }
   absl::Status Wait() override { return absl::OkStatus(); }
   const at::Tensor& tensor() const { return tensor_; }
@@ -53,18 +54,21 @@ class Evaluator {
     CpuCallGuard guard;
     for (const NodePtr& n : graph.nodes) {
       std::vector<at::Tensor> results = Evaluate(*n);
-      TORCH_CHECK(results.size() == n->info->outputs.size(), "node gave ", results.size(), " results");
+      TORCH_CHECK(results.size() == n->info->outputs.size(), "node gave ", results.size(),
+                  " results");
       for (size_t i = 0; i < results.size(); ++i) {
         const TensorMeta& meta = n->output(static_cast<int>(i));
         TORCH_CHECK(results[i].sizes() == c10::IntArrayRef(meta.sizes) &&
                         results[i].scalar_type() == meta.dtype,
-                    "output ", i, " of ", n->kind == NodeKind::kOp ? DescribeNode(*n) : "a node", " is ",
-                    results[i].scalar_type(), results[i].sizes(), ", recorded as ", ToString(meta));
+                    "output ", i, " of ", n->kind == NodeKind::kOp ? DescribeNode(*n) : "a node",
+                    " is ", results[i].scalar_type(), results[i].sizes(), ", recorded as ",
+                    ToString(meta));
       }
       values_[n.get()] = std::move(results);
     }
     std::vector<at::Tensor> outputs;
-    for (const Value& v : graph.outputs) outputs.push_back(Get(v).clone(at::MemoryFormat::Contiguous));
+    for (const Value& v : graph.outputs)
+      outputs.push_back(Get(v).clone(at::MemoryFormat::Contiguous));
     return outputs;
   }
 
@@ -164,7 +168,8 @@ class Evaluator {
 
 }  // namespace
 
-std::vector<at::Tensor> EvaluateGraph(const Graph& graph, const std::vector<at::Tensor>& parameters) {
+std::vector<at::Tensor> EvaluateGraph(const Graph& graph,
+                                      const std::vector<at::Tensor>& parameters) {
   return Evaluator(parameters).Run(graph);
 }
 

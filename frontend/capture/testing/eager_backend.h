@@ -1,5 +1,5 @@
-// A backend for tests: runs graphs node by node with libtorch's CPU operators. What a program gives on
-// it can differ from plain eager PyTorch only by a mistake in capture.
+// A backend for tests: runs graphs node by node with libtorch's CPU operators. What a program gives
+// on it can differ from plain eager PyTorch only by a mistake in capture.
 #ifndef GLIA_FRONTEND_CAPTURE_TESTING_EAGER_BACKEND_H_
 #define GLIA_FRONTEND_CAPTURE_TESTING_EAGER_BACKEND_H_
 
@@ -14,11 +14,13 @@
 namespace glia::capture::testing {
 
 // The values of graph.outputs, contiguous. `parameters` are the inputs of a trace.
-std::vector<at::Tensor> EvaluateGraph(const Graph& graph, const std::vector<at::Tensor>& parameters = {});
+std::vector<at::Tensor> EvaluateGraph(const Graph& graph,
+                                      const std::vector<at::Tensor>& parameters = {});
 
 class EagerBackend : public Backend {
  public:
-  absl::StatusOr<std::shared_ptr<DeviceData>> ToDevice(const void* bytes, const TensorMeta& meta) override;
+  absl::StatusOr<std::shared_ptr<DeviceData>> ToDevice(const void* bytes,
+                                                       const TensorMeta& meta) override;
   absl::Status ToHost(DeviceData& data, void* dst) override;
   absl::StatusOr<std::vector<std::shared_ptr<DeviceData>>> Execute(
       std::shared_ptr<const Graph> graph) override;
