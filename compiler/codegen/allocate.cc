@@ -396,6 +396,23 @@ void RemoveDeadWork(SerialProgram* serial) {
 }
 
 absl::Status AllocateTiles(SerialProgram* serial, int64_t sbuf_partition_bytes) {
+  // Nothing in SBUF or PSUM outlives its segment.
+  std::vector<int64_t> home(serial->program.variables.size(), -1);
+  for (const SerialSegment& segment : serial->segments) {
+    for (const SerialInstruction& item : segment.instructions) {
+      absl::Status status;
+      ForEachVariable(serial->program, item.instruction, [&](uint32_t var, bool, bool) {
+        const Variable& v = serial->program.variables[var];
+        if (isa::IsHbm(v.kind)) return;
+        if (home[var] >= 0 && home[var] != segment.number) {
+          status = absl::InternalError(absl::StrCat("tile '", v.name, "' is used in segments ", home[var], " and ",
+                                                    segment.number));
+        }
+        home[var] = segment.number;
+      });
+      if (!status.ok()) return status;
+    }
+  }
   std::vector<bool> pinned(serial->program.variables.size(), false);
   for (SerialSegment& segment : serial->segments) {
     absl::Status status =

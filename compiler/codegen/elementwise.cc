@@ -134,10 +134,17 @@ absl::Status EmitElementwise(Emitter& e, const Unit& unit) {
   for (const Nd& part : group->parts) element_bytes = std::max(element_bytes, isa::DTypeBytes(part.dtype));
   const int64_t live = MaxLive(unit, *group);
   const int64_t max_free = std::max<int64_t>(16, std::min(kMaxFree, kGroupBytes / (live * element_bytes)));
+  int64_t row = 0;
+  for (const Nd& part : group->parts) {
+    if (row == 0) row = e.SharedRow(part);
+  }
   absl::Status status;
-  ForEachTile(group->parts, max_free, [&](const TileBox& box) {
-    if (status.ok()) status = EmitBox(e, unit, *group, box);
-  });
+  ForEachTile(
+      group->parts, max_free,
+      [&](const TileBox& box) {
+        if (status.ok()) status = EmitBox(e, unit, *group, box);
+      },
+      row);
   return status.ok() ? e.status() : status;
 }
 

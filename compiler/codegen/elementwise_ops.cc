@@ -59,7 +59,8 @@ struct TileOp {
   // As the scalar of tensor_scalar; requires narrow(i).
   Scalar ScalarOf(int i) const {
     const TileValue& v = in[i];
-    const bool exact = isa::IsFloat(in_dtype(i)) || std::abs(v.splat_int) <= kExactImmediate;
+    const bool exact = isa::IsFloat(in_dtype(i)) ||
+                       (v.splat_int >= -kExactImmediate && v.splat_int <= kExactImmediate);
     if (v.is_splat() && exact) return Scalar(v.splat);
     return Scalar(Column(v, in_dtype(i)));
   }

@@ -54,19 +54,29 @@ class DotEmitter {
     const int64_t m_blocks = CeilDiv(m, isa::kMaxMatmulStationary);
     const int64_t n_blocks = CeilDiv(n, isa::kMaxMatmulMoving);
     const int64_t m_block = CeilDiv(m, m_blocks), n_block = CeilDiv(n, n_blocks);
-    // Rows of blocks that share a moving operand while it is in SBUF.
+    // Blocks of rows that share a moving operand while it is in SBUF, and the columns of one result tile.
     for (int64_t super = 0; super < m; super += kSuperBlocks * m_block) {
       const int64_t super_end = std::min(m, super + kSuperBlocks * m_block);
-      for (int64_t n0 = 0; n0 < n; n0 += n_block) {
-        const int64_t columns = std::min(n_block, n - n0);
-        std::vector<Tile> sums;
+      const int64_t wide_blocks = CeilDiv(n_blocks, std::max<int64_t>(1, kResultFree / n_block));
+      const int64_t wide_block = n_block * CeilDiv(n_blocks, wide_blocks);
+      for (int64_t w0 = 0; w0 < n; w0 += wide_block) {
+        const int64_t width = std::min(wide_block, n - w0);
+        std::vector<Tile> results;
         for (int64_t m0 = super; m0 < super_end; m0 += m_block) {
-          sums.push_back(e_.NewPsum(static_cast<int>(std::min(m_block, m - m0)), columns));
+          results.push_back(e_.NewTile(out.dtype, static_cast<int>(std::min(m_block, m - m0)), width, "dot"));
         }
-        Accumulate(lhs, rhs, super, super_end, m_block, n0, columns, sums);
-        size_t i = 0;
-        for (int64_t m0 = super; m0 < super_end; m0 += m_block, ++i) {
-          Finish(sums[i], SliceNd(out, {m0, n0}, {std::min(m_block, m - m0), columns}));
+        for (int64_t n0 = w0; n0 < w0 + width; n0 += n_block) {
+          const int64_t columns = std::min(n_block, w0 + width - n0);
+          std::vector<Tile> sums;
+          for (const Tile& result : results) sums.push_back(e_.NewPsum(result.partitions, columns));
+          Accumulate(lhs, rhs, super, super_end, m_block, n0, columns, sums);
+          for (size_t i = 0; i < sums.size(); ++i) {
+            Finish(results[i].part(results[i].partitions, n0 - w0, columns), sums[i]);
+          }
+        }
+        for (size_t i = 0; i < results.size(); ++i) {
+          const int64_t m0 = super + static_cast<int64_t>(i) * m_block;
+          e_.Store(SliceNd(out, {m0, w0}, {results[i].partitions, width}), 1, results[i]);
         }
       }
     }
@@ -74,6 +84,7 @@ class DotEmitter {
 
  private:
   static constexpr int64_t kSuperBlocks = 3;  // PSUM banks at once; twice that for the next ones' start
+  static constexpr int64_t kResultFree = 2048;
 
   void Accumulate(const Nd& lhs, const Nd& rhs, int64_t super, int64_t super_end, int64_t m_block, int64_t n0,
                   int64_t columns, const std::vector<Tile>& sums) {
@@ -179,25 +190,23 @@ class DotEmitter {
           e_.PeTranspose(psum.part(psum.partitions, s * rows, rows),
                          from.pattern(static_cast<int>(rows), s0 + s, {partitions}, {slots}));
         }
-        e_.Copy(out.pattern(out.partitions, s0 * free + f0, {count, rows}, {free, 1}),
-                psum.pattern(psum.partitions, 0, {count, rows}, {rows, 1}), Engine::kDve);
+        e_.Evacuate(out.pattern(out.partitions, s0 * free + f0, {count, rows}, {free, 1}),
+                    psum.pattern(psum.partitions, 0, {count, rows}, {rows, 1}));
       }
     }
     e_.KeepShared(view, 1, out);
     return out;
   }
 
-  void Finish(const Tile& sum, const Nd& out) {
-    const Tile result = e_.NewTile(out.dtype, sum.partitions, sum.free, "dot");
-    if (isa::IsFloat(out.dtype)) {
-      e_.Copy(result.all(), sum.all(), Engine::kDve);
-    } else {
-      // Exact integers; narrow results wrap.
-      const Tile wide = e_.NewTile(DType::kI32, sum.partitions, sum.free, "dot");
-      e_.Copy(wide.all(), sum.all(), Engine::kDve);
-      e_.Copy(result.all(), wide.all());
+  void Finish(const Operand& result, const Tile& sum) {
+    if (isa::IsFloat(result.dtype)) {
+      e_.Evacuate(result, sum.all());
+      return;
     }
-    e_.Store(out, 1, result);
+    // Exact integers; narrow results wrap.
+    const Tile wide = e_.NewTile(DType::kI32, sum.partitions, sum.free, "dot");
+    e_.Copy(wide.all(), sum.all(), Engine::kDve);
+    e_.Copy(result, wide.all());
   }
 
   static constexpr int64_t kPieceBytes = 16 * 1024;

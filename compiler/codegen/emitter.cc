@@ -317,15 +317,25 @@ absl::Status Emitter::EmitEntry() {
       return;
     }
     const int64_t count = static_cast<int64_t>(LeavesOf(hlo->shape).size());
-    while (hlo->opcode() == Opcode::kReshape || hlo->opcode() == Opcode::kBitcast ||
-           hlo->opcode() == Opcode::kOptimizationBarrier) {
-      if (hlo->shape.type != hlo->operand(0)->shape.type) break;
+    int64_t first = 0;  // leaf of `hlo`
+    while (true) {
+      if (hlo->opcode() == Opcode::kGetTupleElement) {
+        const Shape& tuple = hlo->operand(0)->shape;
+        for (int64_t i = 0; i < hlo->tuple_index; ++i) {
+          first += static_cast<int64_t>(LeavesOf(tuple.tuple[i]).size());
+        }
+      } else if ((hlo->opcode() != Opcode::kReshape && hlo->opcode() != Opcode::kBitcast &&
+                  hlo->opcode() != Opcode::kOptimizationBarrier && hlo->opcode() != Opcode::kCopy) ||
+                 hlo->shape.type != hlo->operand(0)->shape.type) {
+        break;
+      }
       hlo = hlo->operand(0);
     }
     std::vector<int64_t>& list = output_of_[hlo];
-    if (list.empty()) {
-      list.resize(count);
-      std::iota(list.begin(), list.end(), leaf);
+    list.resize(LeavesOf(hlo->shape).size(), -1);
+    for (int64_t i = 0; i < count; ++i) {
+      int64_t& output = list[static_cast<size_t>(first + i)];
+      if (output < 0) output = leaf + i;
     }
     leaf += count;
   };

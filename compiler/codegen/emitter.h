@@ -157,6 +157,8 @@ class Emitter {
   // tile does and will not change.
   absl::optional<Tile> FindShared(const Nd& view, int partition_dims, DType dtype);
   void KeepShared(const Nd& view, int partition_dims, const Tile& tile);
+  // Length of the rows, one a partition, in which a dense array is in SBUF already; 0 if it is not.
+  int64_t SharedRow(const Nd& nd) const;
   // Writes a whole tile to a part of a result that nothing else writes, and remembers it for LoadShared.
   void Store(const Nd& part, int partition_dims, const Tile& tile);
 
@@ -164,6 +166,8 @@ class Emitter {
   void Matmul(const Operand& dst, const Operand& stationary, const Operand& moving, bool accumulate,
               bool exact_one_zero = false);
   void PeTranspose(const Operand& dst, const Operand& src);
+  // PSUM to SBUF with conversion, by DVE and ACT in turn.
+  void Evacuate(const Operand& dst, const Operand& src);
   void Activate(const Operand& dst, const Operand& src, ActFn fn, const Scalar& scale = 1,
                 absl::optional<Operand> bias = absl::nullopt, float parameter = 0,
                 absl::optional<Operand> accumulator = absl::nullopt, Engine engine = kAnyEngine);
@@ -260,6 +264,7 @@ class Emitter {
   absl::flat_hash_map<uint32_t, std::vector<CacheEntry>> cache_;  // by HBM variable
   absl::flat_hash_map<uint32_t, uint32_t> cached_tile_;           // tile variable -> HBM variable
   std::deque<uint32_t> cached_order_;                             // tiles, oldest first
+  int64_t evacuations_ = 0;
   int64_t cached_bytes_ = 0;                                      // a partition, of those in cached_order_
 };
 

@@ -221,6 +221,19 @@ Tile Emitter::LoadShared(const Nd& view, int partition_dims) {
   return tile;
 }
 
+int64_t Emitter::SharedRow(const Nd& nd) const {
+  const auto entries = cache_.find(nd.var);
+  if (entries == cache_.end() || !nd.contiguous()) return 0;
+  for (const CacheEntry& entry : entries->second) {
+    const Nd& v = entry.view;
+    if (v.offset != nd.offset || entry.partition_dims != 1 || v.rank() != 2) continue;
+    const bool dense = (v.dims[1] == 1 || v.strides[1] == v.element_bytes()) &&
+                       (v.dims[0] == 1 || v.strides[0] == v.dims[1] * v.element_bytes());
+    if (dense && v.dims[0] * v.dims[1] == std::min(nd.elements(), isa::kPartitions * v.dims[1])) return v.dims[1];
+  }
+  return 0;
+}
+
 void Emitter::Store(const Nd& part, int partition_dims, const Tile& tile) {
   const Nd key = Canonical(part, &partition_dims);
   // The transfer would forget the parts stored before.

@@ -177,6 +177,14 @@ void Emitter::PeTranspose(const Operand& dst, const Operand& src) {
   Append(i, Engine::kPe);
 }
 
+void Emitter::Evacuate(const Operand& dst, const Operand& src) {
+  if (evacuations_++ % 2 == 0) {
+    Copy(dst, src, Engine::kDve);
+  } else {
+    Activate(dst, src, ActFn::kCopy, 1, absl::nullopt, 0, absl::nullopt, Engine::kAct);
+  }
+}
+
 void Emitter::Activate(const Operand& dst, const Operand& src, ActFn fn, const Scalar& scale,
                        absl::optional<Operand> bias, float parameter, absl::optional<Operand> accumulator,
                        Engine engine) {

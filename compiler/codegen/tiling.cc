@@ -30,9 +30,14 @@ class Tiler {
   Tiler(int64_t max_free, int element_bytes, const std::function<void(const TileBox&)>& f)
       : max_free_(max_free), element_bytes_(element_bytes), f_(f) {}
 
-  void Run(std::vector<Nd> parts) {
+  void Run(std::vector<Nd> parts, int64_t wanted_row) {
     Merge(&parts);
     const Dims& dims = parts[0].dims;
+    if (wanted_row > 0 && wanted_row <= max_free_ && dims.size() == 1 && dims[0] % wanted_row == 0 &&
+        dims[0] <= 2 * isa::kPartitions * wanted_row) {
+      EmitRows(parts, wanted_row, dims[0] / wanted_row);
+      return;
+    }
     const int64_t elements = Product(dims);
     const size_t rank = dims.size();
     Choice best;
@@ -180,13 +185,14 @@ class Tiler {
 
 }  // namespace
 
-void ForEachTile(std::vector<Nd> parts, int64_t max_free, const std::function<void(const TileBox&)>& f) {
+void ForEachTile(std::vector<Nd> parts, int64_t max_free, const std::function<void(const TileBox&)>& f,
+                 int64_t row) {
   int element_bytes = 1;
   for (const Nd& part : parts) {
     element_bytes = std::max(element_bytes, isa::DTypeBytes(part.dtype));
     if (part.elements() == 0) return;
   }
-  Tiler(max_free, element_bytes, f).Run(std::move(parts));
+  Tiler(max_free, element_bytes, f).Run(std::move(parts), row);
 }
 
 absl::optional<Tile> WholeTile(const Emitter& e, const Operand& o) {
