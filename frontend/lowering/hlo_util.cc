@@ -271,15 +271,19 @@ Op Log2(Op x) { return Mul(Log(x), ScalarLike(x, 1.4426950408889634)); }
 
 Op Softplus(Op x) { return Add(Relu(x), Log1p(Exp(Neg(Abs(x))))); }
 
-Op Erfc(Op x) {
-  // 1 - erf(x) loses everything beyond x = 4; there a rational approximation with a relative error of
-  // 1.2e-7 takes over (Press et al., Numerical Recipes, "erfcc").
-  const Op z = Abs(x);
-  const Op t = Div(FullLike(x, 1), Add(Mul(z, ScalarLike(x, 0.5)), ScalarLike(x, 1)));
+Op ScaledErfc(Op x) {
+  // Press et al., Numerical Recipes, "erfcc": a relative error of 1.2e-7.
+  const Op t = Div(FullLike(x, 1), Add(Mul(x, ScalarLike(x, 0.5)), ScalarLike(x, 1)));
   const Op series =
       Polynomial(t, {0.17087277, -0.82215223, 1.48851587, -1.13520398, 0.27886807, -0.18628806,
                      0.09678418, 0.37409196, 1.00002368, -1.26551223});
-  const Op tail = Mul(t, Exp(Sub(series, Mul(z, z))));
+  return Mul(t, Exp(series));
+}
+
+Op Erfc(Op x) {
+  // 1 - erf(x) loses everything beyond x = 4.
+  const Op z = Abs(x);
+  const Op tail = Mul(ScaledErfc(z), Exp(Neg(Mul(z, z))));
   const Op far = Select(Lt(x, ScalarLike(x, 0)), Sub(FullLike(x, 2), tail), tail);
   return Select(Lt(z, ScalarLike(x, 0.5)), Sub(FullLike(x, 1), Erf(x)), far);
 }

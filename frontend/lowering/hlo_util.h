@@ -83,6 +83,8 @@ Op Log2(Op x);
 // log(1 + exp(x)) without overflow.
 Op Softplus(Op x);
 Op Erfc(Op x);
+// exp(x²) erfc(x) for x >= 0.
+Op ScaledErfc(Op x);
 Op ErfInv(Op x);
 Op Asin(Op x);
 Op Acos(Op x);

@@ -14,9 +14,9 @@ const Table& AllLowerings() {
     auto* all = new Table;
     for (const OpTable family :
          {ActivationOps(), ArithmeticOps(), AttentionOps(), BackwardOps(), CompareOps(),
-          ConvolutionOps(), CumulativeOps(), FactoryOps(), IndexingOps(), LossOps(), MatmulOps(),
-          NormalisationOps(), PaddingOps(), PoolingOps(), RandomOps(), ReductionOps(), ScatterOps(),
-          ShapeOps(), SortOps(), UnaryOps(), UpsampleOps()}) {
+          ConvolutionOps(), CumulativeOps(), EmbeddingOps(), FactoryOps(), IndexingOps(), LossOps(),
+          MatmulOps(), NormalisationOps(), PaddingOps(), PoolingOps(), RandomOps(), ReductionOps(),
+          ScatterOps(), ShapeOps(), SortOps(), UnaryOps(), UpsampleOps()}) {
       for (const OpLowering& op : family) all->emplace(op.name, op.lower);
     }
     return all;

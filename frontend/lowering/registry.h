@@ -33,6 +33,7 @@ OpTable BackwardOps();
 OpTable CompareOps();
 OpTable ConvolutionOps();
 OpTable CumulativeOps();
+OpTable EmbeddingOps();
 OpTable FactoryOps();
 OpTable IndexingOps();
 OpTable LossOps();

@@ -22,6 +22,13 @@ void Bitwise(Ctx& c) {
   c.Return(kFunction(c.El(0, c.Out().type), c.El(1, c.Out().type), {}));
 }
 
+// aten::__lshift__.Tensor(Tensor self, Tensor other) -> Tensor; of floats, a product with a power of two
+template <Op (*kFunction)(Op, Op, absl::Span<const int64_t>)>
+void PlainShift(Ctx& c) {
+  if (hlo::IsFloating(c.Out().type)) return c.Refuse("a shift of floats");
+  Bitwise<kFunction>(c);
+}
+
 // x times the Scalar argument i, if it is not 1.
 Op Scaled(Ctx& c, Op x, size_t i) {
   return !c.Has(i) || c.IsScalar(i, 1) ? x : Mul(x, c.ScalarEl(i));
@@ -152,6 +159,10 @@ void MaskedFill(Ctx& c) {
 
 OpTable ArithmeticOps() {
   static constexpr OpLowering kOps[] = {
+      {"aten::__lshift__.Scalar", PlainShift<hlo::ShiftLeft>},
+      {"aten::__lshift__.Tensor", PlainShift<hlo::ShiftLeft>},
+      {"aten::__rshift__.Scalar", PlainShift<hlo::ShiftRightArithmetic>},
+      {"aten::__rshift__.Tensor", PlainShift<hlo::ShiftRightArithmetic>},
       {"aten::_add_relu.Tensor", AddRelu},
       {"aten::add.Scalar", AddOp},
       {"aten::add.Tensor", AddOp},

@@ -106,6 +106,24 @@ void PreluKernelBackward(Ctx& c) {
   c.Return({Select(positive, g, Mul(c.El(2), g)), Select(positive, zero, Mul(x, g))});
 }
 
+// aten::prelu_backward(Tensor grad_output, Tensor self, Tensor weight) -> (Tensor, Tensor): one weight, or
+// one per channel (dim 1)
+void PreluBackward(Ctx& c) {
+  const PrimitiveType type = c.compute();
+  const Op g = c.T(0, type), x = c.T(1, type), zero = FullLike(g, 0);
+  const Dims& dims = x.shape().dims;
+  const int64_t channel = x.shape().rank() > 1 ? 1 : 0, weights = c.T(2).shape().elements();
+  const Op weight = weights == 1 ? BroadcastTo(Reshape(c.T(2, type), {}), dims)
+                                 : AlongDim(c.T(2, type), dims, channel);
+  const Op positive = Gt(x, c.Const(0));
+  const Op by_weight = Select(positive, zero, Mul(x, g));
+  Dims reduced;
+  for (int64_t d = 0; d < x.shape().rank(); ++d) {
+    if (weights == 1 || d != channel) reduced.push_back(d);
+  }
+  c.Return({Select(positive, g, Mul(weight, g)), Reshape(ReduceSum(by_weight, reduced), c.Out(1).dims)});
+}
+
 // ---- Softmax. Arguments (grad_output, output, dim, input_dtype).
 template <bool kLog>
 void SoftmaxBackward(Ctx& c) {
@@ -275,6 +293,7 @@ OpTable BackwardOps() {
       {"aten::native_batch_norm_backward", BatchNormBackward},
       {"aten::native_group_norm_backward", GroupNormBackward},
       {"aten::native_layer_norm_backward", LayerNormBackward},
+      {"aten::prelu_backward", PreluBackward},
       {"aten::sigmoid_backward", SigmoidBackward},
       {"aten::silu_backward", SiluBackward},
       {"aten::softplus_backward", SoftplusBackward},

@@ -99,9 +99,6 @@ void IndexSelect(Ctx& c) {
   c.Return(TakeAlong(x, flat, c.Dim(1, x.shape().rank())));
 }
 
-// aten::embedding(Tensor weight, Tensor indices, int padding_idx=-1, …) -> Tensor
-void Embedding(Ctx& c) { c.Return(TakeAlong(c.T(0), c.T(1), 0)); }
-
 // aten::gather(Tensor self, int dim, Tensor index, *, bool sparse_grad=False) -> Tensor
 void GatherOp(Ctx& c) {
   const Op x = c.T(0), index = c.T(2);
@@ -145,7 +142,6 @@ void MaskedScatter(Ctx& c) {
 
 OpTable IndexingOps() {
   static constexpr OpLowering kOps[] = {
-      {"aten::embedding", Embedding},
       {"aten::gather", GatherOp},
       {"aten::index.Tensor", Index},
       {"aten::index_select", IndexSelect},

@@ -1,6 +1,7 @@
 // Padding. The list of amounts starts with the last dim: (left, right, top, bottom, …); negative amounts crop.
 #include <algorithm>
 
+#include "frontend/lowering/ops/windows.h"
 #include "frontend/lowering/registry.h"
 
 namespace glia::lowering {
@@ -58,17 +59,46 @@ void EdgePad(Ctx& c) {
   c.Return(x);
 }
 
+// The gradient: the sides, turned around or summed up, are added to the part that was copied. Arguments
+// (grad_output, self, padding).
+template <bool kReflect>
+void EdgePadBackward(Ctx& c) {
+  const Dims pad = c.Ints(2);
+  Op g = c.T(0, c.compute());
+  const int64_t rank = g.shape().rank();
+  for (size_t i = 0; i + 1 < pad.size(); i += 2) {
+    const int64_t dim = rank - 1 - static_cast<int64_t>(i / 2), size = c.Out().dim(dim);
+    WeightMatrix m(g.shape().dim(dim), size);
+    for (int64_t o = 0; o < m.in; ++o) {
+      int64_t source = o - pad[i];
+      if (kReflect) {
+        if (source < 0) source = -source;
+        if (source >= size) source = 2 * (size - 1) - source;
+      }
+      m.at(o, std::clamp<int64_t>(source, 0, size - 1)) += 1;
+    }
+    g = MixAlong(g, m, dim);
+  }
+  c.Return(g);
+}
+
 }  // namespace
 
 OpTable PaddingOps() {
   static constexpr OpLowering kOps[] = {
       {"aten::constant_pad_nd", ConstantPad},
       {"aten::reflection_pad1d", EdgePad<true>},
+      {"aten::reflection_pad1d_backward", EdgePadBackward<true>},
       {"aten::reflection_pad2d", EdgePad<true>},
+      {"aten::reflection_pad2d_backward", EdgePadBackward<true>},
       {"aten::reflection_pad3d", EdgePad<true>},
+      {"aten::reflection_pad3d_backward", EdgePadBackward<true>},
       {"aten::replication_pad1d", EdgePad<false>},
+      {"aten::replication_pad1d_backward", EdgePadBackward<false>},
       {"aten::replication_pad2d", EdgePad<false>},
+      {"aten::replication_pad2d_backward", EdgePadBackward<false>},
       {"aten::replication_pad3d", EdgePad<false>},
+      {"aten::replication_pad3d_backward", EdgePadBackward<false>},
   };
   return kOps;
 }

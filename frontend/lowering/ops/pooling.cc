@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "frontend/lowering/ops/scatter.h"
 #include "frontend/lowering/ops/windows.h"
 #include "frontend/lowering/registry.h"
 
@@ -127,15 +128,20 @@ void MaxPoolBackward(Ctx& c) {
   }
   const Op grad = Reshape(c.T(0, c.compute()), {outer, out_plane});
   const Op index = Reshape(c.T(kIndices), {outer, out_plane});
-  const Op row = IotaOf(c.builder(), hlo::kS64, {outer, out_plane}, 0);
-  const Op starts = hlo::Concatenate({Unsqueeze(row, 2), Unsqueeze(index, 2)}, 2);
-  hlo::ScatterDims scatter;
-  scatter.inserted_window_dims = {0, 1};
-  scatter.scatter_dims_to_operand_dims = {0, 1};
-  scatter.index_vector_dim = 2;
   const Op zeros = hlo::Filled(c.builder(), Shape(c.compute(), {outer, plane}), 0);
-  hlo::Computation* add = c.builder()->ScalarComputation(hlo::Opcode::kAdd, c.compute());
-  c.Return(Reshape(Scatter({zeros}, starts, {grad}, add, scatter), dims));
+  c.Return(Reshape(ScatterElements(zeros, index, grad, 1, Sum), dims));
+}
+
+// aten::max_unpool2d(Tensor self, Tensor indices, int[2] output_size) -> Tensor
+void MaxUnpool2d(Ctx& c) {
+  const Dims& dims = c.Out().dims;
+  const int64_t rank = c.Out().rank();
+  int64_t outer = 1;
+  for (int64_t d = 0; d + 2 < rank; ++d) outer *= dims[d];
+  const int64_t in = c.T(0).shape().elements() / std::max<int64_t>(outer, 1);
+  const Op zeros = hlo::Filled(c.builder(), Shape(c.Out().type, {outer, dims[rank - 2] * dims[rank - 1]}), 0);
+  c.Return(Reshape(ScatterElements(zeros, Reshape(c.T(1), {outer, in}), Reshape(c.T(0), {outer, in}), 1, Replace),
+                   dims));
 }
 
 // aten::avg_pool2d_backward(Tensor grad_output, Tensor self, int[2] kernel_size, int[2] stride,
@@ -207,6 +213,7 @@ OpTable PoolingOps() {
       {"aten::adaptive_max_pool2d", AdaptiveMaxPool<2>},
       {"aten::adaptive_max_pool2d_backward", MaxPoolBackward<2, 2>},
       {"aten::adaptive_max_pool3d", AdaptiveMaxPool<3>},
+      {"aten::adaptive_max_pool3d_backward", MaxPoolBackward<3, 2>},
       {"aten::avg_pool2d", AvgPool<2>},
       {"aten::avg_pool2d_backward", AvgPoolBackward<2>},
       {"aten::avg_pool3d", AvgPool<3>},
@@ -215,6 +222,7 @@ OpTable PoolingOps() {
       {"aten::max_pool2d_with_indices_backward", MaxPoolBackward<2, 7>},
       {"aten::max_pool3d_with_indices", MaxPool<3>},
       {"aten::max_pool3d_with_indices_backward", MaxPoolBackward<3, 7>},
+      {"aten::max_unpool2d", MaxUnpool2d},
   };
   return kOps;
 }

@@ -135,6 +135,30 @@ void Dist(Ctx& c) {
   c.Return(Norm(x, c.Double(2, 2), c.DimsOrAll(99, x.shape().rank()), false));
 }
 
+// aten::_cdist_forward(Tensor x1, Tensor x2, float p, int? compute_mode) -> Tensor
+// Distances of all rows of x1 [.., m, k] from all rows of x2 [.., n, k].
+void CDist(Ctx& c) {
+  Dims dims = c.Out().dims;
+  const int64_t rank = c.Out().rank(), width = c.T(0).shape().dims.back();
+  dims.push_back(width);
+  const Op a = Unsqueeze(c.T(0, c.compute()), c.T(0).shape().rank() - 1);
+  const Op b = Unsqueeze(c.T(1, c.compute()), c.T(1).shape().rank() - 2);
+  c.Return(Norm(Sub(BroadcastTo(a, dims), BroadcastTo(b, dims)), c.Double(2), {rank}, false));
+}
+
+// aten::_weight_norm_interface(Tensor v, Tensor g, int dim=0) -> (Tensor, Tensor norms)
+void WeightNorm(Ctx& c) {
+  const Op v = c.T(0, c.compute()), g = c.T(1, c.compute());
+  const int64_t rank = v.shape().rank(), dim = Ctx::Wrap(c.Int(2, 0), rank);
+  Dims dims;
+  for (int64_t d = 0; d < rank; ++d) {
+    if (d != dim) dims.push_back(d);
+  }
+  const Op norms = Norm(v, 2, dims, true);
+  const Op factor = Div(Reshape(g, norms.shape().dims), norms);
+  c.Return({Mul(v, BroadcastTo(factor, v.shape().dims)), Reshape(norms, c.Out(1).dims)});
+}
+
 // aten::logsumexp(Tensor self, int[1] dim, bool keepdim=False) -> Tensor
 void LogSumExp(Ctx& c) {
   const Op x = c.T(0, c.compute());
@@ -164,6 +188,9 @@ void Trace(Ctx& c) {
 OpTable ReductionOps() {
   static constexpr OpLowering kOps[] = {
       {"aten::_aminmax", AMinMax},
+      {"aten::_aminmax.dim", AMinMax},
+      {"aten::_cdist_forward", CDist},
+      {"aten::_weight_norm_interface", WeightNorm},
       {"aten::all", Predicates<ReduceAnd>},
       {"aten::all.dim", Predicates<ReduceAnd>},
       {"aten::all.dims", Predicates<ReduceAnd>},

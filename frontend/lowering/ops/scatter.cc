@@ -1,13 +1,9 @@
-// Writing at computed places: scatter, index_put, index_add, ….
-#include <functional>
+#include "frontend/lowering/ops/scatter.h"
 
 #include "frontend/lowering/ops/indexing.h"
 #include "frontend/lowering/registry.h"
 
 namespace glia::lowering {
-namespace {
-
-using Combine = std::function<Op(Op old, Op update)>;
 
 Op Replace(Op, Op update) { return update; }
 Op Sum(Op old, Op update) { return Add(old, update); }
@@ -23,7 +19,6 @@ Op ScatterWith(Op x, Op starts, Op updates, const hlo::ScatterDims& dims, const 
   return hlo::Scatter({x}, starts, {updates}, computation, dims);
 }
 
-// updates[e] at (e's coordinates, but index[e] in `dim`), all of one rank.
 Op ScatterElements(Op x, Op index, Op updates, int64_t dim, const Combine& combine) {
   if (!x.valid() || !index.valid() || !updates.valid()) return {};
   hlo::ScatterDims dims;
@@ -35,7 +30,6 @@ Op ScatterElements(Op x, Op index, Op updates, int64_t dim, const Combine& combi
   return ScatterWith(x, ElementCoordinates(index, dim), updates, dims, combine);
 }
 
-// updates.select(dim, i) at index[i] of `dim`; index is a vector.
 Op ScatterSlices(Op x, Op index, Op updates, int64_t dim, const Combine& combine) {
   if (!x.valid() || !index.valid() || !updates.valid()) return {};
   hlo::ScatterDims dims;
@@ -47,6 +41,8 @@ Op ScatterSlices(Op x, Op index, Op updates, int64_t dim, const Combine& combine
   dims.index_vector_dim = 1;
   return ScatterWith(x, index, updates, dims, combine);
 }
+
+namespace {
 
 // ---- scatter: arguments (self, dim, index, src or value)
 struct ScatterArgs {
@@ -177,26 +173,12 @@ void Put(Ctx& c) {
   c.Return(Reshape(ScatterSlices(x, index, source, 0, c.Bool(3) ? Sum : Replace), c.Out().dims));
 }
 
-// aten::embedding_dense_backward(Tensor grad_output, Tensor indices, int num_weights, int padding_idx,
-//                                bool scale_grad_by_freq) -> Tensor
-void EmbeddingBackward(Ctx& c) {
-  if (c.Bool(4)) return c.Refuse("scale_grad_by_freq");
-  const int64_t width = c.Out().dim(1), count = c.T(1).shape().elements();
-  const Op index = Reshape(c.T(1), {count});
-  Op grad = Reshape(c.T(0, c.compute()), {count, width});
-  const Op padding = Eq(index, IntScalar(c.builder(), index.shape().type, c.Int(3)));
-  grad = Select(AlongDim(padding, grad.shape().dims, 0), FullLike(grad, 0), grad);
-  const Op zeros = hlo::Filled(c.builder(), c.Out().WithType(c.compute()), 0);
-  c.Return(ScatterSlices(zeros, index, grad, 0, Sum));
-}
-
 }  // namespace
 
 OpTable ScatterOps() {
   static constexpr OpLowering kOps[] = {
       {"aten::_index_put_impl", IndexPut},
       {"aten::_unsafe_index_put", IndexPut},
-      {"aten::embedding_dense_backward", EmbeddingBackward},
       {"aten::index_add", IndexAdd},
       {"aten::index_copy", IndexReplace},
       {"aten::index_fill.int_Scalar", IndexReplace},

@@ -287,6 +287,67 @@ void TransposeCopy(Ctx& c) {
   c.Return(rank == 0 ? c.T(0) : SwapDims(c.T(0), c.Dim(1, rank), c.Dim(2, rank)));
 }
 
+// aten::select_copy.int(Tensor self, int dim, int index) -> Tensor
+void SelectCopy(Ctx& c) {
+  const Op x = c.T(0);
+  const int64_t dim = c.Dim(1, x.shape().rank());
+  const int64_t index = Ctx::Wrap(c.Int(2), x.shape().dim(dim));
+  c.Return(Squeeze(SliceInDim(x, index, index + 1, 1, dim), dim));
+}
+
+// aten::unbind_copy.int(Tensor self, int dim=0) -> Tensor[]
+void UnbindCopy(Ctx& c) {
+  const Op x = c.T(0);
+  const int64_t dim = c.Dim(1, x.shape().rank());
+  std::vector<Op> parts;
+  for (int64_t i = 0; i < static_cast<int64_t>(c.OutCount()); ++i) {
+    parts.push_back(Squeeze(SliceInDim(x, i, i + 1, 1, dim), dim));
+  }
+  c.Return(parts);
+}
+
+// aten::unfold_copy(Tensor self, int dimension, int size, int step) -> Tensor
+// Windows along a dim; the place within the window is a new last dim.
+void UnfoldCopy(Ctx& c) {
+  const Op x = c.T(0);
+  const int64_t rank = x.shape().rank(), dim = c.Dim(1, rank), size = c.Int(2), step = c.Int(3);
+  const int64_t windows = c.Out().dim(dim);
+  std::vector<Op> taps;
+  for (int64_t k = 0; k < size; ++k) {
+    taps.push_back(Unsqueeze(SliceInDim(x, k, k + (windows - 1) * step + 1, step, dim), rank));
+  }
+  c.Return(Concatenate(taps, rank));
+}
+
+// aten::unfold_backward(Tensor grad_in, int[] input_sizes, int dim, int size, int step) -> Tensor
+void UnfoldBackward(Ctx& c) {
+  const Op grad = c.T(0, c.compute());
+  const int64_t rank = c.Out().rank(), dim = c.Dim(2, rank), size = c.Int(3), step = c.Int(4);
+  const int64_t extent = (grad.shape().dim(dim) - 1) * step + 1;
+  Op sum = BroadcastTo(c.Const(0), c.Out().dims);
+  for (int64_t k = 0; k < size; ++k) {
+    const Op tap = Squeeze(SliceInDim(grad, k, k + 1, 1, rank), rank);
+    sum = Add(sum, PadDim(tap, c.Const(0), dim, k, c.Out().dim(dim) - k - extent, step - 1));
+  }
+  c.Return(sum);
+}
+
+// aten::diagonal_copy(Tensor self, int offset=0, int dim1=0, int dim2=1) -> Tensor
+void DiagonalCopy(Ctx& c) {
+  const int64_t rank = c.T(0).shape().rank(), offset = c.Int(1, 0);
+  const Dims order = ToTheEnd(rank, Ctx::Wrap(c.Int(2, 0), rank), Ctx::Wrap(c.Int(3, 1), rank));
+  const Op x = Transpose(c.T(0), order);
+  const Dims& dims = x.shape().dims;
+  // Everything off the diagonal is 0; then each row's sum is its element. Rows without one are cut off.
+  const Op row = IotaOf(c.builder(), hlo::kS32, dims, rank - 2);
+  const Op column = IotaOf(c.builder(), hlo::kS32, dims, rank - 1);
+  const Op on_diagonal = Eq(Sub(column, row), IntScalar(c.builder(), hlo::kS32, offset));
+  const Op kept = Select(on_diagonal, x, FullLike(x, 0));
+  const Op sums = x.shape().type == hlo::kPred ? ReduceOr(kept, {rank - 1}) : ReduceSum(kept, {rank - 1});
+  const int64_t first = std::max<int64_t>(0, -offset);
+  c.Return(SliceInDim(sums, first, first + c.Out().dims.back(), 1, rank - 2));
+}
+
 // aten::block_diag(Tensor[] tensors) -> Tensor
 void BlockDiag(Ctx& c) {
   std::vector<Op> rows;
@@ -405,6 +466,11 @@ OpTable ShapeOps() {
       {"aten::unsafe_split.Tensor", Split},
       {"aten::unsafe_split_with_sizes", Split},
       {"aten::unsqueeze_copy", ReshapeOp},
+      {"aten::diagonal_copy", DiagonalCopy},
+      {"aten::select_copy.int", SelectCopy},
+      {"aten::unbind_copy.int", UnbindCopy},
+      {"aten::unfold_copy", UnfoldCopy},
+      {"aten::unfold_backward", UnfoldBackward},
       {"aten::view_copy", ReshapeOp},
   };
   return kOps;

@@ -117,14 +117,49 @@ void Median(Ctx& c) {
   c.Return(value);
 }
 
+// The place of each value in a sorted sequence [.., n], whose leading dims are the values' or absent: the
+// number of elements before it. On `right`, equal elements count too. NaN goes to the end.
+Op PlacesIn(Op sequence, Op values, bool right) {
+  if (!sequence.valid() || !values.valid()) return {};
+  const Dims value_dims = values.shape().dims;
+  const int64_t rank = values.shape().rank(), count = sequence.shape().dims.back();
+  Dims pairs = value_dims, own(rank), sequence_map;
+  pairs.push_back(count);
+  for (int64_t d = 0; d < rank; ++d) own[d] = d;
+  for (int64_t d = 0; d + 1 < sequence.shape().rank(); ++d) sequence_map.push_back(d);
+  sequence_map.push_back(rank);
+  const Op s = hlo::BroadcastInDim(sequence, pairs, sequence_map);
+  const Op v = hlo::BroadcastInDim(values, pairs, own);
+  const Op after = right ? Gt(s, v) : Ge(s, v);
+  return ReduceSum(Convert(Not(after), hlo::kS64), {rank});
+}
+
+// aten::searchsorted.Tensor(Tensor sorted_sequence, Tensor self, *, bool out_int32=False, bool right=False,
+//                           str? side=None, Tensor? sorter=None) -> Tensor; self may be a Scalar
+void SearchSorted(Ctx& c) {
+  if (c.Has(5)) return c.Refuse("a sorter");
+  const PrimitiveType type = c.Promote({0, 1});
+  const Op values = c.IsTensor(1) ? c.T(1, type) : c.ScalarEl(1, type);
+  c.Return(PlacesIn(c.T(0, type), values, c.Bool(3) || c.Str(4) == "right"));
+}
+
+// aten::bucketize.Tensor(Tensor self, Tensor boundaries, *, bool out_int32=False, bool right=False)
+void Bucketize(Ctx& c) {
+  const PrimitiveType type = c.Promote({0, 1});
+  c.Return(PlacesIn(c.T(1, type), c.T(0, type), c.Bool(3)));
+}
+
 }  // namespace
 
 OpTable SortOps() {
   static constexpr OpLowering kOps[] = {
       {"aten::argsort.stable", ArgsortStable},
+      {"aten::bucketize.Tensor", Bucketize},
       {"aten::kthvalue", KthValue},
       {"aten::median", Median},
       {"aten::median.dim", MedianDim},
+      {"aten::searchsorted.Scalar", SearchSorted},
+      {"aten::searchsorted.Tensor", SearchSorted},
       {"aten::sort", SortOp},
       {"aten::sort.stable", SortStable},
       {"aten::topk", TopKOp},

@@ -148,6 +148,70 @@ Op Lgamma(Op x) {
   return Select(IsInf(x), BroadcastTo(InfLike(x), x.shape().dims), result);
 }
 
+// The derivative of Lgamma, by recurrence up to 6 and then its asymptotic series; reflected below 0.
+Op Digamma(Op x) {
+  const Op one = ScalarLike(x, 1), zero = ScalarLike(x, 0);
+  const Op negative = Lt(x, zero);
+  Op z = Select(negative, Sub(one, x), x);
+  Op sum = FullLike(x, 0);
+  for (int i = 0; i < 6; ++i) {
+    const Op small = Lt(z, ScalarLike(x, 6));
+    sum = Select(small, Sub(sum, Div(one, z)), sum);
+    z = Select(small, Add(z, one), z);
+  }
+  const Op inverse = Div(one, z), square = Mul(inverse, inverse);
+  // 1/12, 1/120, 1/252, 1/240, 1/132: B_2n / 2n with alternating signs
+  Op series = FullLike(x, 1.0 / 132);
+  for (const double c : {-1.0 / 240, 1.0 / 252, -1.0 / 120, 1.0 / 12}) {
+    series = Add(Mul(series, square), ScalarLike(x, c));
+  }
+  Op value = Add(sum, Sub(Sub(Log(z), Mul(ScalarLike(x, 0.5), inverse)), Mul(series, square)));
+  // ψ(1 - x) - ψ(x) = π cot(πx), by the fraction of x
+  const Op angle = Mul(Sub(x, Floor(x)), ScalarLike(x, 3.14159265358979323846));
+  const Op reflected = Sub(value, Div(ScalarLike(x, 3.14159265358979323846), Tan(angle)));
+  value = Select(negative, reflected, value);
+  const Op pole = And(Eq(x, Floor(x)), negative);
+  const Op nan = BroadcastTo(NanLike(x), x.shape().dims);
+  value = Select(pole, nan, value);
+  const Op at_zero = Neg(Div(one, x));  // -inf at 0, inf at -0
+  return Select(Eq(x, zero), at_zero, value);
+}
+
+// exp(x²) erfc(x): for x >= 0.5 the approximation of Erfc without its exponential.
+Op Erfcx(Op x) {
+  return Select(Lt(x, ScalarLike(x, 0.5)), Mul(Exp(Mul(x, x)), Erfc(x)), ScaledErfc(x));
+}
+
+Op LogNormalCdf(Op x) {
+  // Below -1, Φ = erfcx(-x/√2) exp(-x²/2) / 2.
+  const Op t = Mul(x, ScalarLike(x, 0.7071067811865476));
+  const Op tail = Sub(Log(Mul(ScalarLike(x, 0.5), ScaledErfc(Neg(t)))), Mul(t, t));
+  return Select(Lt(x, ScalarLike(x, -1)), tail, Log1p(Neg(Mul(ScalarLike(x, 0.5), Erfc(t)))));
+}
+
+// √2 erfinv(2p - 1)
+Op NormalQuantile(Op p) {
+  const Op centred = Sub(Mul(ScalarLike(p, 2), p), ScalarLike(p, 1));
+  return Mul(ScalarLike(p, 1.4142135623730951), ErfInv(centred));
+}
+
+// aten::angle(Tensor self) -> Tensor; of real numbers: 0 or π
+void Angle(Ctx& c) {
+  const Op x = c.El(0);
+  const Op angle = Select(Lt(x, c.Const(0)), FullLike(x, 3.14159265358979323846), FullLike(x, 0));
+  c.Return(hlo::IsFloating(c.compute()) ? Select(IsNan(x), x, angle) : angle);
+}
+
+// aten::logit_backward(Tensor grad_output, Tensor self, float? eps=None) -> Tensor
+void LogitBackward(Ctx& c) {
+  const Op g = c.El(0), x = c.El(1), one = c.Const(1);
+  const Op slope = Div(g, Mul(x, Sub(one, x)));
+  const double eps = c.Double(2, 0);
+  const Op outside = Or(Lt(x, c.Const(eps)), Gt(x, c.Const(1 - eps)));
+  const Op other = c.Has(2) ? FullLike(x, 0) : BroadcastTo(NanLike(x), x.shape().dims);
+  c.Return(Select(outside, other, slope));
+}
+
 }  // namespace
 
 OpTable UnaryOps() {
@@ -202,6 +266,12 @@ OpTable UnaryOps() {
       {"aten::tan", Unary<hlo::Tan>},
       {"aten::tanh", Unary<hlo::Tanh>},
       {"aten::trunc", Rounding<Trunc>},
+      {"aten::special_ndtri", Unary<NormalQuantile>},
+      {"aten::special_log_ndtr", Unary<LogNormalCdf>},
+      {"aten::special_erfcx", Unary<Erfcx>},
+      {"aten::logit_backward", LogitBackward},
+      {"aten::digamma", Unary<Digamma>},
+      {"aten::angle", Angle},
   };
   return kOps;
 }

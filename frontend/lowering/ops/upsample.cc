@@ -15,21 +15,26 @@ float StepOf(const Ctx& c, size_t scale_arg, int64_t in, int64_t out) {
   return scale > 0 ? static_cast<float>(1.0 / scale) : static_cast<float>(in) / static_cast<float>(out);
 }
 
-// ---- Nearest. Arguments (self, output_size, scales…).
+// ---- Nearest.
+std::vector<int32_t> NearestSources(int64_t in, int64_t out, float step, bool exact) {
+  std::vector<int32_t> source;
+  for (int64_t i = 0; i < out; ++i) {
+    const float at = (static_cast<float>(i) + (exact ? 0.5f : 0.0f)) * step;
+    source.push_back(static_cast<int32_t>(std::min<int64_t>(static_cast<int64_t>(std::floor(at)), in - 1)));
+  }
+  return source;
+}
+
+// Arguments (self, output_size, scales…).
 template <int64_t kSpatial, bool kExact>
 void Nearest(Ctx& c) {
   Op x = c.T(0);
   const int64_t first = x.shape().rank() - kSpatial;
   for (int64_t d = 0; d < kSpatial; ++d) {
     const int64_t in = x.shape().dim(first + d), out = c.Out().dim(first + d);
-    const float step = StepOf(c, 2 + d, in, out);
-    std::vector<int32_t> source;
+    const std::vector<int32_t> source = NearestSources(in, out, StepOf(c, 2 + d, in, out), kExact);
     bool repeats = out % in == 0;
-    for (int64_t i = 0; i < out; ++i) {
-      const float at = kExact ? (static_cast<float>(i) + 0.5f) * step : static_cast<float>(i) * step;
-      source.push_back(static_cast<int32_t>(std::min<int64_t>(static_cast<int64_t>(std::floor(at)), in - 1)));
-      repeats = repeats && source.back() == i / (out / in);
-    }
+    for (int64_t i = 0; i < out; ++i) repeats = repeats && source[i] == i / (out / in);
     if (repeats) {  // every element the same number of times: a broadcast
       Dims dims = x.shape().dims;
       dims.insert(dims.begin() + first + d + 1, out / in);
@@ -40,6 +45,21 @@ void Nearest(Ctx& c) {
     } else {
       x = TakeAlong(x, hlo::ConstantR1<int32_t>(c.builder(), source), first + d);
     }
+  }
+  c.Return(x);
+}
+
+// The gradients, arguments (grad_output, output_size, input_size, scales…).
+template <int64_t kSpatial, bool kExact>
+void NearestBackward(Ctx& c) {
+  Op x = c.T(0, c.compute());
+  const int64_t first = x.shape().rank() - kSpatial;
+  for (int64_t d = 0; d < kSpatial; ++d) {
+    const int64_t in = c.Out().dim(first + d), out = x.shape().dim(first + d);
+    const std::vector<int32_t> source = NearestSources(in, out, StepOf(c, 3 + d, in, out), kExact);
+    WeightMatrix gather(out, in);
+    for (int64_t o = 0; o < out; ++o) gather.at(o, source[o]) = 1;
+    x = MixAlong(x, gather, first + d);
   }
   c.Return(x);
 }
@@ -239,11 +259,17 @@ OpTable UpsampleOps() {
       {"aten::upsample_bicubic2d", Interpolate<2, CubicWeights>},
       {"aten::upsample_bilinear2d", Interpolate<2, LinearWeights>},
       {"aten::upsample_bilinear2d_backward", InterpolateBackward<2, LinearWeights>},
+      {"aten::upsample_bicubic2d_backward", InterpolateBackward<2, CubicWeights>},
       {"aten::upsample_linear1d", Interpolate<1, LinearWeights>},
+      {"aten::upsample_linear1d_backward", InterpolateBackward<1, LinearWeights>},
       {"aten::upsample_nearest1d", Nearest<1, false>},
       {"aten::upsample_nearest2d", Nearest<2, false>},
       {"aten::upsample_nearest3d", Nearest<3, false>},
+      {"aten::upsample_nearest1d_backward", NearestBackward<1, false>},
+      {"aten::upsample_nearest2d_backward", NearestBackward<2, false>},
+      {"aten::upsample_nearest3d_backward", NearestBackward<3, false>},
       {"aten::upsample_trilinear3d", Interpolate<3, LinearWeights>},
+      {"aten::upsample_trilinear3d_backward", InterpolateBackward<3, LinearWeights>},
   };
   return kOps;
 }

@@ -82,7 +82,22 @@ constexpr OpCase kCases[] = {
     {"aten::tanh", "$[4,33]", kToFloat},
     {"aten::trunc", "$[6]", "f32 bf16"},
 
+    {"aten::angle", "f32[4]=-1,0,2,nan"},
+    {"aten::angle", "i64[4]"},
+    {"aten::digamma", "f32[30]<0.1:30"},
+    {"aten::digamma", "f32[9]=-0.5,-1.3,-2.7,0,-0,-3,1e-3,100,-7.2", "", 1e-4},
+    {"aten::logit_backward", "f32[9] f32[9]u"},
+    {"aten::logit_backward", "f32[9] f32[9]u 0.2"},
+    {"aten::special_erfcx", "f32[9]<-3:9", "", 1e-4},
+    {"aten::special_log_ndtr", "f32[19]<-12:6"},
+    {"aten::special_ndtri", "f32[19]<0.01:0.99", "", 3e-5},
+    {"aten::special_ndtri", "f32[2]=0,1"},
+
     // ---- Two operands.
+    {"aten::__lshift__.Scalar", "i64[4] 3"},
+    {"aten::__lshift__.Tensor", "i32[4] i32[4]<0:5"},
+    {"aten::__rshift__.Scalar", "i64[4]<-99:99 3"},
+    {"aten::__rshift__.Tensor", "u8[4] u8[4]<0:5"},
     {"aten::_add_relu.Tensor", "f32[2,3] f32[2,3] 2"},
     {"aten::add.Scalar", "f32[3] 2 3"},
     {"aten::add.Tensor", "$[2,3] $[2,3]", kAll},

@@ -101,7 +101,7 @@ constexpr OpCase kCases[] = {
      "bool[2,5]=0,0,0,1,0 true false 1", "", 1e-4},
     {"aten::_native_multi_head_attention",
      "f32[2,5,8] f32[2,5,8] f32[2,5,8] 8 4 f32[24,8] f32[24] f32[8,8] f32[8] "
-     "bool[5,5]=0,0,1 true true 0", "", 1e-4},
+     "bool[2,4,5,5]=0,0,1 true true 2", "", 1e-4},
     {"aten::_scaled_dot_product_attention_forward", "f32[2,3,5,4] f32[2,3,6,4] f32[2,3,6,4] none 0 true"},
     {"aten::_scaled_dot_product_attention_forward", "f32[2,3,5,4] f32[2,3,5,4] f32[2,3,5,4] none 0 true true"},
     {"aten::_scaled_dot_product_attention_forward", "f32[3,5,4] f32[3,5,4] f32[3,5,4] f32[5,5] 0 false"},

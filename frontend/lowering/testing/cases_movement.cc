@@ -71,6 +71,13 @@ constexpr OpCase kCases[] = {
     {"aten::unsqueeze_copy", "f32[2,3] -1"},
     {"aten::view_copy", "f32[2,6] (3,4)"},
 
+    {"aten::diagonal_copy", "f32[4,5]"},
+    {"aten::diagonal_copy", "f32[4,5,2] -1 0 1"},
+    {"aten::diagonal_copy", "bool[5,3] 1"},
+    {"aten::select_copy.int", "f32[3,4] 1 -2"},
+    {"aten::unbind_copy.int", "f32[3,4] 1"},
+    {"aten::unfold_copy", "f32[3,9] 1 4 2"},
+
     // ---- From nothing.
     {"aten::_efficientzerotensor", "(2,3)"},
     {"aten::arange", "7"},
@@ -128,6 +135,15 @@ constexpr OpCase kCases[] = {
     {"aten::masked_scatter", "f32[2,3] bool[3]=1,0,1 f32[5]"},
     {"aten::take", "f32[3,4] i64[2,2]<-12:12"},
 
+    {"aten::_embedding_bag", "f32[9,3] i64[7]<0:9 i64[3]=0,2,5", "", 0, 1},
+    {"aten::_embedding_bag", "f32[9,3] i64[7]<0:9 i64[4]=0,2,2,7 false 1 false none true", "", 0, 1},
+    {"aten::_embedding_bag", "f32[9,3] i64[7]<0:9 i64[4]=0,2,2,5 false 2", "", 0, 1},
+    {"aten::_embedding_bag_forward_only", "f32[9,3] i64[7]<0:9 i64[3]=0,2,5 false 0 false f32[7]", "", 0, 1},
+    {"aten::_embedding_bag_forward_only", "f32[9,3] i32[7]=1,4,4,2,4,4,4 i32[3]=0,2,5 false 1 false none false 4", "",
+     0, 1},
+    {"aten::_embedding_bag_forward_only", "f32[9,3] i64[7]=1,4,4,2,4,4,4 i64[3]=0,2,5 false 2 false none false 4", "",
+     0, 1},
+
     // ---- Writing at computed places.
     {"aten::_index_put_impl", "f32[5,4] {i64[3]=0,2,4} f32[3,4]"},
     {"aten::_unsafe_index_put", "f32[5,4] {i64[3]=0,2,4} f32[3,4]"},
@@ -169,6 +185,7 @@ constexpr OpCase kRefused[] = {
     {"aten::add.Tensor", "c64[3] c64[3]"},
     {"aten::embedding_dense_backward", "f32[4,3] i64[4]<0:6 6 -1 true"},
     {"aten::grid_sampler_2d", "f32[2,3,5,6] f32[2,4,3,2]<-1:1 2 0 false"},
+    {"aten::searchsorted.Tensor", "f32[4]=1,0,3,2 f32[3] false false none i64[4]=1,0,3,2"},
     {"aten::_local_scalar_dense", "f32[]"},
     {"aten::nonzero", "f32[3]"},
 };

@@ -8,6 +8,10 @@ constexpr const char* kAll = "f32 bf16 f16 i64 i32 i16 i8 u8 bool";
 
 constexpr OpCase kCases[] = {
     {"aten::_aminmax", "f32[2,3]"},
+    {"aten::_aminmax.dim", "f32[2,3] 1"},
+    {"aten::_cdist_forward", "f32[2,3,4] f32[2,5,4] 2 none"},
+    {"aten::_cdist_forward", "f32[3,4] f32[5,4] 1 none"},
+    {"aten::_weight_norm_interface", "f32[4,3,2] f32[4,1,1] 0"},
     {"aten::all", "$[3]", kAll},
     {"aten::all", "bool[0]"},
     {"aten::all.dim", "$[3,4] 1", kAll},
@@ -94,6 +98,8 @@ constexpr OpCase kCases[] = {
 
     // ---- Sorting.
     {"aten::argsort.stable", "f32[3,9] true 1 true"},
+    {"aten::bucketize.Tensor", "f32[2,5] f32[4]=-1,0,0.5,1"},
+    {"aten::bucketize.Tensor", "i64[2,5] i64[4]=-3,0,2,2 true true"},
     {"aten::kthvalue", "f32[3,9] 4"},
     {"aten::kthvalue", "f32[3,9] 2 0 true"},
     {"aten::median", "f32[9]"},
@@ -101,6 +107,9 @@ constexpr OpCase kCases[] = {
     {"aten::median", "i64[2,4]<0:1000"},
     {"aten::median.dim", "f32[3,8] 1"},
     {"aten::median.dim", "f32[2,4]=1,2,nan,4,8,7,6,5 1 true"},
+    {"aten::searchsorted.Scalar", "f32[4]=-1,0,0.5,1 0.5"},
+    {"aten::searchsorted.Tensor", "f32[4]=-1,0,0.5,1 f32[6]=-2,0,0.5,3,nan,0.2"},
+    {"aten::searchsorted.Tensor", "i64[2,4]=1,3,5,7,2,4,6,8 i64[2,3]=1,5,9 true true"},
     {"aten::sort", "$[3,9]<-999:999", "f32 i64 i32"},
     {"aten::sort", "f32[9,3] 0 true"},
     {"aten::sort.stable", "i64[12]<0:4 true 0 true"},

@@ -30,6 +30,8 @@ struct OpCase {
   // Greatest difference, relative to the larger of 1 and the value. 0: 1e-5 for f32, and about the last
   // digit for 16-bit floats. Integers and bools are always compared exactly.
   double tolerance = 0;
+  // How many of the results to compare, where eager leaves the others unset. 0: all.
+  int results = 0;
 };
 
 // Runs the case for each of its types. OK, or what differs, with the call. NOT_FOUND when this libtorch
