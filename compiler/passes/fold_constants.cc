@@ -82,9 +82,9 @@ double Work(const Instruction& instr) {
 
 bool IsWorthwhile(const Instruction& instr) {
   const int64_t bytes = instr.shape.bytes();
-  int64_t replaced = 0;  // the largest constant that the result may stand for
+  int64_t replaced = 0;  // constants that the result may stand for
   for (const Instruction* operand : instr.operands()) {
-    if (operand->opcode() == Opcode::kConstant) replaced = std::max(replaced, operand->shape.bytes());
+    if (operand->opcode() == Opcode::kConstant) replaced += operand->shape.bytes();
   }
   // A conversion of weights may grow them.
   if (instr.opcode() == Opcode::kConvert) replaced = std::max(replaced, replaced == 0 ? 0 : bytes);

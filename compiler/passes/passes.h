@@ -33,7 +33,7 @@ absl::StatusOr<bool> SimplifyControlFlow(hlo::Module* module);
 absl::StatusOr<bool> Simplify(hlo::Module* module);
 
 // Evaluates instructions of constants. Results larger than kMaxFoldedBytes are kept only where they are no
-// larger than a constant they replace, so that movements, conversions and arithmetic on weights always fold.
+// larger than the constants they replace, so that movements, conversions and arithmetic on weights always fold.
 // Iotas and broadcasts count as constants but are not folded by themselves; constants of one repeated value
 // become broadcasts.
 inline constexpr int64_t kMaxFoldedBytes = 1 << 20;

@@ -37,6 +37,7 @@ Instruction* EmptyToConstant(Instruction* instr) {
 absl::StatusOr<bool> Simplify(hlo::Module* module) {
   return RewriteInstructions(module, [](Instruction* instr) -> Instruction* {
     if (Instruction* empty = EmptyToConstant(instr)) return empty;
+    if (Instruction* broadcast = ElementwiseOfBroadcasts(instr)) return broadcast;
     for (const SimplifyRule& rule : Rules()[static_cast<size_t>(instr->opcode())]) {
       if (Instruction* replacement = rule.apply(instr)) return replacement;
     }

@@ -15,6 +15,8 @@ struct SimplifyRule {
 };
 
 absl::Span<const SimplifyRule> ElementwiseRules();
+// Of any element-wise instruction: what is computed of broadcasts alone is computed before broadcasting.
+hlo::Instruction* ElementwiseOfBroadcasts(hlo::Instruction* instruction);
 absl::Span<const SimplifyRule> MovementRules();
 absl::Span<const SimplifyRule> SliceRules();    // slice, pad, concatenate, dynamic-slice and their like
 absl::Span<const SimplifyRule> StructureRules();  // tuples, reductions, sorts

@@ -235,4 +235,29 @@ constexpr SimplifyRule kRules[] = {
 
 absl::Span<const SimplifyRule> ElementwiseRules() { return kRules; }
 
+Instruction* ElementwiseOfBroadcasts(Instruction* instr) {
+  if (!hlo::IsElementwise(instr->opcode()) || !instr->shape.IsArray()) return nullptr;
+  // The broadcast whose operand has the most elements; all others equal it but for repeated scalars.
+  const Instruction* model = nullptr;
+  for (const Instruction* operand : instr->operands()) {
+    if (operand->opcode() != Opcode::kBroadcast || operand->shape.dims != instr->shape.dims) return nullptr;
+    if (model == nullptr || model->operand(0)->shape.IsScalar()) model = operand;
+  }
+  const hlo::Shape& inner = model->operand(0)->shape;
+  if (inner.elements() >= instr->shape.elements()) return nullptr;
+  for (const Instruction* operand : instr->operands()) {
+    const hlo::Shape& shape = operand->operand(0)->shape;
+    const bool same = shape.dims == inner.dims && operand->dimensions == model->dimensions;
+    if (!same && !shape.IsScalar()) return nullptr;
+  }
+  Rewriter rewriter(*instr);
+  std::vector<Instruction*> operands;
+  for (const Instruction* operand : instr->operands()) {
+    operands.push_back(rewriter.Fill(operand->operand(0), inner.dims));
+  }
+  Instruction* result = instr->parent()->AddCopy(*instr, operands);
+  result->shape = instr->shape.WithDims(inner.dims);
+  return rewriter.Broadcast(result, instr->shape.dims, model->dimensions);
+}
+
 }  // namespace glia::compiler

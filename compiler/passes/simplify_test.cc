@@ -20,6 +20,7 @@ constexpr char kPrologue[] = R"(
   z = f32[2,3] broadcast(zero), dimensions={}
   one = f32[] constant(1)
   i = f32[2,3] broadcast(one), dimensions={}
+  v = f32[6] reshape(p0)
   izero = s32[] constant(0)
   k = s32[2,3] broadcast(izero), dimensions={}
 )";
@@ -57,6 +58,11 @@ const Case kCases[] = {
     {"c = bf16[2,3] convert(p0)\n ROOT r = f32[2,3] convert(c)", "convert(convert(p0))"},
     {"c = f32[2,3] convert(p2)\n ROOT r = s32[2,3] convert(c)", "convert(p2)"},
     {"c = f32[2,3] convert(p1)\n ROOT r = s32[2,3] convert(c)", "convert(convert(p1))"},
+    {"row = f32[3] slice(v), slice={[0:3]}\n b = f32[2,3] broadcast(row), dimensions={1}\n"
+     "n = f32[2,3] exponential(b)\n d = f32[2,3] divide(i, n)\n ROOT r = f32[2,3] add(p0, d)",
+     "add(p0, broadcast(divide(broadcast(constant), exponential(slice(reshape(p0))))))"},
+    {"c = s32[3] constant({1, 2, 3})\n b = s32[2,3] broadcast(c), dimensions={1}\n"
+     "ROOT r = pred[2,3] compare(b, k), direction=GT", "broadcast(compare(constant, broadcast(constant)))"},
     // Movement.
     {"b = f32[4,2,3] broadcast(p0), dimensions={1,2}\n ROOT r = f32[4,2,5,3] broadcast(b), dimensions={0,1,3}",
      "broadcast(p0)"},
