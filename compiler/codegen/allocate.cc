@@ -2,12 +2,12 @@
 
 #include <algorithm>
 #include <map>
-#include <tuple>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
+#include "compiler/codegen/serial_access.h"
 #include "serialization/isa/table.h"
 
 namespace glia::compiler {
@@ -24,29 +24,6 @@ constexpr int64_t kAlignment = 64;
 // A tile that lives longer, in instructions, is kept out of the way of the others.
 constexpr int64_t kLongLife = 96;
 constexpr int64_t kNever = INT64_MAX;
-
-// Calls f(var, reads, writes) for every variable that the instruction touches, transfers included.
-template <typename F>
-void ForEachVariable(const Program& program, const Instruction& instruction, const F& f) {
-  if (instruction.opcode == Opcode::kDma) {
-    const isa::DmaDescriptor& dma = program.dmas[instruction.dma];
-    f(dma.src_var, true, false);
-    if (dma.index_side != isa::IndexSide::kNone) f(dma.index_var, true, false);
-    f(dma.dst_var, dma.op != isa::DmaOp::kCopy, true);
-    return;
-  }
-  for (const isa::OperandAccess& access : isa::AccessesOf(instruction)) {
-    if (access.operand->present()) f(access.operand->var, access.reads, access.writes);
-  }
-}
-
-template <typename F>
-void ForEachOperand(Instruction* instruction, const F& f) {
-  for (Operand* o : {&instruction->dst, &instruction->src0, &instruction->src1, &instruction->src2,
-                     &instruction->src3}) {
-    if (o->present()) f(o);
-  }
-}
 
 // Addresses in one memory: blocks in use, by start.
 class Arena {
@@ -109,10 +86,9 @@ class Arena {
 struct Lifetime {
   std::vector<int32_t> accesses;  // positions within the segment, ascending
   int64_t address = -1;
-  bool pinned = false;   // made by spilling
+  bool pinned = false;  // made by spilling
   bool spilled = false;
 };
-
 
 class SegmentAllocator {
  public:
@@ -136,19 +112,21 @@ class SegmentAllocator {
     lives_.clear();
     order_.clear();
     for (size_t p = 0; p < segment_.instructions.size(); ++p) {
-      ForEachVariable(program_, segment_.instructions[p].instruction, [&](uint32_t var, bool, bool) {
-        if (!OnChip(var)) return;
-        Lifetime& life = lives_[var];
-        if (life.accesses.empty()) order_.push_back(var);
-        if (life.accesses.empty() || life.accesses.back() != static_cast<int32_t>(p)) {
-          life.accesses.push_back(static_cast<int32_t>(p));
-        }
-      });
+      ForEachVariable(
+          program_, segment_.instructions[p].instruction, [&](uint32_t var, bool, bool) {
+            if (!OnChip(var)) return;
+            Lifetime& life = lives_[var];
+            if (life.accesses.empty()) order_.push_back(var);
+            if (life.accesses.empty() || life.accesses.back() != static_cast<int32_t>(p)) {
+              life.accesses.push_back(static_cast<int32_t>(p));
+            }
+          });
     }
     for (auto& [var, life] : lives_) life.pinned = var < pinned_.size() && pinned_[var];
   }
 
-  // One pass over the segment. True if everything has an address; else some tiles are marked spilled.
+  // One pass over the segment. True if everything has an address; else some tiles are marked
+  // spilled.
   absl::StatusOr<bool> Place() {
     CollectLifetimes();
     Arena sbuf(sbuf_bytes_, kAlignment);
@@ -169,17 +147,19 @@ class SegmentAllocator {
                                                     " PSUM tiles in use at instruction ", p));
           }
         } else {
-          // Without rotation, the small tiles of spilled ones pack: each goes before the next instruction's.
-          const Arena::Where where = life.pinned                              ? Arena::Where::kBottom
+          // Without rotation, the small tiles of spilled ones pack: each goes before the next
+          // instruction's.
+          const Arena::Where where = life.pinned                            ? Arena::Where::kBottom
                                      : life.accesses.back() - p > kLongLife ? Arena::Where::kTop
-                                                                              : Arena::Where::kNext;
+                                                                            : Arena::Where::kNext;
           while (!life.spilled && (life.address = sbuf.Take(v.partition_bytes, where)) < 0) {
             const uint32_t victim = Victim(var, live, p);
             if (victim == UINT32_MAX) {
               // The next pass finds room where the spilled tiles of this one were.
               if (any_spilled_) return false;
-              return absl::ResourceExhaustedError(absl::StrCat(
-                  "the operands of one instruction do not fit into ", sbuf_bytes_, " bytes of SBUF a partition"));
+              return absl::ResourceExhaustedError(
+                  absl::StrCat("the operands of one instruction do not fit into ", sbuf_bytes_,
+                               " bytes of SBUF a partition"));
             }
             Lifetime& other = lives_[victim];
             other.spilled = true;
@@ -238,8 +218,8 @@ class SegmentAllocator {
   }
 
   // A transfer of just the operand's elements between a tile and its copy in HBM; equal layouts.
-  SerialInstruction Move(const Operand& o, uint32_t dst, uint32_t src, int64_t dst_pitch, int64_t dst_low,
-                         int64_t src_pitch, int64_t src_low, uint32_t debug) {
+  SerialInstruction Move(const Operand& o, uint32_t dst, uint32_t src, int64_t dst_pitch,
+                         int64_t dst_low, int64_t src_pitch, int64_t src_low, uint32_t debug) {
     const int bytes = isa::DTypeBytes(o.dtype);
     isa::DmaDescriptor dma;
     dma.dst_var = dst;
@@ -291,8 +271,8 @@ class SegmentAllocator {
     segment_.instructions = std::move(result);
   }
 
-  void RewriteInstruction(const absl::flat_hash_map<uint32_t, uint32_t>& homes, SerialInstruction item,
-                          std::vector<SerialInstruction>* result) {
+  void RewriteInstruction(const absl::flat_hash_map<uint32_t, uint32_t>& homes,
+                          SerialInstruction item, std::vector<SerialInstruction>* result) {
     // The bytes of each spilled tile that this instruction touches.
     struct Part {
       uint32_t home;
@@ -361,40 +341,6 @@ class SegmentAllocator {
 
 }  // namespace
 
-void RemoveDeadWork(SerialProgram* serial) {
-  Program& program = serial->program;
-  std::vector<int64_t> readers(program.variables.size(), 0);
-  for (const SerialSegment& segment : serial->segments) {
-    if (segment.terminator.kind == isa::TerminatorKind::kBranch) ++readers[segment.terminator.var];
-    for (const SerialInstruction& item : segment.instructions) {
-      ForEachVariable(program, item.instruction, [&](uint32_t var, bool reads, bool) {
-        if (reads) ++readers[var];
-      });
-    }
-  }
-  for (auto segment = serial->segments.rbegin(); segment != serial->segments.rend(); ++segment) {
-    std::vector<SerialInstruction>& list = segment->instructions;
-    std::vector<bool> keep(list.size(), true);
-    for (size_t i = list.size(); i-- > 0;) {
-      bool needed = list[i].instruction.opcode == Opcode::kNop;
-      ForEachVariable(program, list[i].instruction, [&](uint32_t var, bool, bool writes) {
-        const VariableKind kind = program.variables[var].kind;
-        if (writes && (kind == VariableKind::kOutput || readers[var] > 0)) needed = true;
-      });
-      if (needed) continue;
-      keep[i] = false;
-      ForEachVariable(program, list[i].instruction, [&](uint32_t var, bool reads, bool) {
-        if (reads) --readers[var];
-      });
-    }
-    size_t kept = 0;
-    for (size_t i = 0; i < list.size(); ++i) {
-      if (keep[i]) list[kept++] = list[i];
-    }
-    list.resize(kept);
-  }
-}
-
 absl::Status AllocateTiles(SerialProgram* serial, int64_t sbuf_partition_bytes) {
   // Nothing in SBUF or PSUM outlives its segment.
   std::vector<int64_t> home(serial->program.variables.size(), -1);
@@ -405,8 +351,8 @@ absl::Status AllocateTiles(SerialProgram* serial, int64_t sbuf_partition_bytes) 
         const Variable& v = serial->program.variables[var];
         if (isa::IsHbm(v.kind)) return;
         if (home[var] >= 0 && home[var] != segment.number) {
-          status = absl::InternalError(absl::StrCat("tile '", v.name, "' is used in segments ", home[var], " and ",
-                                                    segment.number));
+          status = absl::InternalError(absl::StrCat("tile '", v.name, "' is used in segments ",
+                                                    home[var], " and ", segment.number));
         }
         home[var] = segment.number;
       });
@@ -416,138 +362,12 @@ absl::Status AllocateTiles(SerialProgram* serial, int64_t sbuf_partition_bytes) 
   std::vector<bool> pinned(serial->program.variables.size(), false);
   for (SerialSegment& segment : serial->segments) {
     absl::Status status =
-        SegmentAllocator(serial, &segment, std::min(sbuf_partition_bytes, isa::kSbufPartitionBytes), &pinned)
+        SegmentAllocator(serial, &segment, std::min(sbuf_partition_bytes, isa::kSbufPartitionBytes),
+                         &pinned)
             .Run();
     if (!status.ok()) return status;
   }
   return absl::OkStatus();
-}
-
-void AllocateScratch(SerialProgram* serial) {
-  Program& program = serial->program;
-  struct Range {
-    int64_t first = kNever;
-    int64_t last = -1;
-  };
-  std::vector<Range> ranges(program.variables.size());
-  std::vector<std::pair<int64_t, int64_t>> extents;  // of each segment, in positions
-  int64_t position = 0;
-  const auto touch = [&](uint32_t var) {
-    ranges[var].first = std::min(ranges[var].first, position);
-    ranges[var].last = std::max(ranges[var].last, position);
-  };
-  for (const SerialSegment& segment : serial->segments) {
-    const int64_t start = position++;
-    for (const SerialInstruction& item : segment.instructions) {
-      ForEachVariable(program, item.instruction, [&](uint32_t var, bool, bool) { touch(var); });
-      ++position;
-    }
-    if (segment.terminator.kind == isa::TerminatorKind::kBranch) touch(segment.terminator.var);
-    extents.push_back({start, position++});
-  }
-  // What crosses the border of a loop lives through all of its iterations. Inner loops come first.
-  for (const auto& [first, last] : serial->loops) {
-    const int64_t start = extents[first].first;
-    const int64_t end = extents[last].second;
-    for (Range& r : ranges) {
-      if (r.last < start || r.first > end) continue;
-      if (r.first < start) r.last = std::max(r.last, end);
-      if (r.last > end) r.first = std::min(r.first, start);
-    }
-  }
-  std::vector<uint32_t> order;
-  for (uint32_t v = 0; v < program.variables.size(); ++v) {
-    if (program.variables[v].kind == VariableKind::kTmpBuf && ranges[v].last >= 0) order.push_back(v);
-  }
-  std::sort(order.begin(), order.end(),
-            [&](uint32_t a, uint32_t b) { return std::tie(ranges[a].first, a) < std::tie(ranges[b].first, b); });
-  std::map<int64_t, int64_t> free_blocks = {{0, kNever}};  // start -> end
-  std::multimap<int64_t, uint32_t> ends;
-  int64_t top = 0;
-  for (uint32_t var : order) {
-    while (!ends.empty() && ends.begin()->first < ranges[var].first) {
-      const Variable& v = program.variables[ends.begin()->second];
-      int64_t start = v.hbm_offset;
-      int64_t end = start + (v.bytes + kAlignment - 1) / kAlignment * kAlignment;
-      ends.erase(ends.begin());
-      auto after = free_blocks.lower_bound(start);
-      if (after != free_blocks.end() && after->first == end) {
-        end = after->second;
-        after = free_blocks.erase(after);
-      }
-      if (after != free_blocks.begin() && std::prev(after)->second == start) {
-        std::prev(after)->second = end;
-      } else if (start < end) {
-        free_blocks[start] = end;
-      }
-    }
-    Variable& v = program.variables[var];
-    const int64_t bytes = (v.bytes + kAlignment - 1) / kAlignment * kAlignment;
-    if (bytes == 0) continue;
-    // The smallest block that fits.
-    auto best = free_blocks.end();
-    for (auto it = free_blocks.begin(); it != free_blocks.end(); ++it) {
-      const int64_t size = it->second - it->first;
-      if (size >= bytes && (best == free_blocks.end() || size < best->second - best->first)) best = it;
-    }
-    v.hbm_offset = best->first;
-    const int64_t rest = best->first + bytes, end = best->second;
-    free_blocks.erase(best);
-    if (rest < end) free_blocks[rest] = end;
-    top = std::max(top, rest);
-    ends.emplace(ranges[var].last, var);
-  }
-  program.scratch_bytes = top;
-}
-
-void CompactVariables(SerialProgram* serial) {
-  Program& program = serial->program;
-  std::vector<bool> used(program.variables.size(), false);
-  for (const SerialSegment& segment : serial->segments) {
-    if (segment.terminator.kind == isa::TerminatorKind::kBranch) used[segment.terminator.var] = true;
-    for (const SerialInstruction& item : segment.instructions) {
-      ForEachVariable(program, item.instruction, [&](uint32_t var, bool, bool) { used[var] = true; });
-    }
-  }
-  std::vector<uint32_t> renumbered(program.variables.size(), UINT32_MAX);
-  std::vector<Variable> kept;
-  std::map<std::tuple<VariableKind, isa::DType, int64_t, int64_t, int64_t>, uint32_t> tiles;
-  for (size_t i = 0; i < program.variables.size(); ++i) {
-    Variable& v = program.variables[i];
-    if (!used[i] && v.kind != VariableKind::kInput && v.kind != VariableKind::kOutput) continue;
-    if (!isa::IsHbm(v.kind)) {
-      const auto [it, added] = tiles.try_emplace({v.kind, v.dtype, v.partitions, v.address, v.partition_bytes},
-                                                 static_cast<uint32_t>(kept.size()));
-      renumbered[i] = it->second;
-      if (!added) continue;
-    }
-    renumbered[i] = static_cast<uint32_t>(kept.size());
-    kept.push_back(std::move(v));
-  }
-  for (Variable& v : kept) {
-    if (v.alias >= 0) v.alias = static_cast<int32_t>(renumbered[v.alias]);
-  }
-  program.variables = std::move(kept);
-  // Descriptors of removed transfers go, too.
-  std::vector<isa::DmaDescriptor> dmas;
-  for (SerialSegment& segment : serial->segments) {
-    if (segment.terminator.kind == isa::TerminatorKind::kBranch) {
-      segment.terminator.var = renumbered[segment.terminator.var];
-    }
-    for (SerialInstruction& item : segment.instructions) {
-      if (item.instruction.opcode == Opcode::kDma) {
-        isa::DmaDescriptor dma = program.dmas[item.instruction.dma];
-        dma.src_var = renumbered[dma.src_var];
-        dma.dst_var = renumbered[dma.dst_var];
-        if (dma.index_side != isa::IndexSide::kNone) dma.index_var = renumbered[dma.index_var];
-        item.instruction.dma = static_cast<uint32_t>(dmas.size());
-        dmas.push_back(dma);
-        continue;
-      }
-      ForEachOperand(&item.instruction, [&](Operand* o) { o->var = renumbered[o->var]; });
-    }
-  }
-  program.dmas = std::move(dmas);
 }
 
 }  // namespace glia::compiler

@@ -9,10 +9,11 @@
 
 namespace glia::compiler {
 
-// The program of a verified module, and its constants, which share the literals' memory. The leaves of the
-// entry's parameters are the program's inputs and those of its root the outputs, in order, row-major;
-// input_output_alias gives outputs that share an input's buffer. Deterministic. Errors: Unimplemented naming the
-// instruction for an operation or a type that the device does not have; ResourceExhausted. Thread-safe.
+// The program of a verified module, and its constants, which share the literals' memory. The leaves
+// of the entry's parameters are the program's inputs and those of its root the outputs, in order,
+// row-major; input_output_alias gives outputs that share an input's buffer. Deterministic. Errors:
+// Unimplemented naming the instruction for an operation or a type that the device does not have;
+// ResourceExhausted. Thread-safe.
 absl::StatusOr<neff::Neff> Generate(const hlo::Module& module, const CodegenOptions& options);
 
 }  // namespace glia::compiler

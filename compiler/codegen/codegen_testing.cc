@@ -45,8 +45,8 @@ absl::Status Compare(const Literal& got, const Literal& want, const Tolerance& t
       difference = absl::StrCat(got.GetAsInt64(i), " instead of ", want.GetAsInt64(i));
     }
     if (!difference.empty()) {
-      return absl::InternalError(
-          absl::StrCat(where, " ", want.shape().ToString(), " differs at element ", i, ": ", difference));
+      return absl::InternalError(absl::StrCat(where, " ", want.shape().ToString(),
+                                              " differs at element ", i, ": ", difference));
     }
   }
   return absl::OkStatus();

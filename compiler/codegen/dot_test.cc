@@ -19,16 +19,19 @@ struct DotCase {
 
 std::unique_ptr<hlo::Module> Build(const DotCase& c) {
   hlo::Builder b("dot");
-  const hlo::Op x = Parameter(&b, 0, Shape(c.type, c.lhs)), y = Parameter(&b, 1, Shape(c.type, c.rhs));
+  const hlo::Op x = Parameter(&b, 0, Shape(c.type, c.lhs)),
+                y = Parameter(&b, 1, Shape(c.type, c.rhs));
   auto module = b.Build(DotGeneral(x, y, c.dims, c.result));
   EXPECT_TRUE(module.ok()) << module.status().message();
   return module.ok() ? *std::move(module) : nullptr;
 }
 
-absl::Status Check(const DotCase& c, const Tolerance& tolerance = {}, const CodegenOptions& options = {}) {
+absl::Status Check(const DotCase& c, const Tolerance& tolerance = {},
+                   const CodegenOptions& options = {}) {
   const auto module = Build(c);
-  return CheckModule(*module, {RandomLiteral(Shape(c.type, c.lhs), 1), RandomLiteral(Shape(c.type, c.rhs), 2)},
-                     tolerance, options);
+  return CheckModule(
+      *module, {RandomLiteral(Shape(c.type, c.lhs), 1), RandomLiteral(Shape(c.type, c.rhs), 2)},
+      tolerance, options);
 }
 
 // Contracts dims of every kind: inner and outer, with and without batch, of awkward sizes.
@@ -64,8 +67,8 @@ const DotCase kCases[] = {
 
 TEST(DotTest, MatchesEvaluator) {
   for (const DotCase& c : kCases) {
-    SCOPED_TRACE(absl::StrCat("[", absl::StrJoin(c.lhs, ","), "] . [", absl::StrJoin(c.rhs, ","), "] ",
-                              std::string(hlo::Name(c.type))));
+    SCOPED_TRACE(absl::StrCat("[", absl::StrJoin(c.lhs, ","), "] . [", absl::StrJoin(c.rhs, ","),
+                              "] ", std::string(hlo::Name(c.type))));
     GLIA_EXPECT_OK(Check(c, {1e-4, 1e-5}));
   }
 }
@@ -73,7 +76,8 @@ TEST(DotTest, MatchesEvaluator) {
 TEST(DotTest, HalfPrecision) {
   for (PrimitiveType type : {hlo::kBF16, hlo::kF16}) {
     for (const bool wide : {false, true}) {
-      DotCase c = {{33, 130}, {140, 130}, {{1}, {1}, {}, {}}, type, wide ? hlo::kF32 : hlo::kInvalid};
+      DotCase c = {
+          {33, 130}, {140, 130}, {{1}, {1}, {}, {}}, type, wide ? hlo::kF32 : hlo::kInvalid};
       GLIA_EXPECT_OK(Check(c, wide ? Tolerance{1e-4, 1e-5} : Tolerance{1e-2, 1e-2}));
     }
   }
@@ -83,7 +87,8 @@ TEST(DotTest, AutoCastGivesHalfPrecisionProducts) {
   CodegenOptions options;
   options.auto_cast = AutoCast::kMatmult;
   // The test values are exact in bf16.
-  for (const DotCase& c : {kCases[3], kCases[5], kCases[12]}) GLIA_EXPECT_OK(Check(c, {1e-4, 1e-5}, options));
+  for (const DotCase& c : {kCases[3], kCases[5], kCases[12]})
+    GLIA_EXPECT_OK(Check(c, {1e-4, 1e-5}, options));
 }
 
 TEST(DotTest, OperandsThatAreViews) {

@@ -13,14 +13,16 @@ namespace {
 
 using hlo::Instruction;
 
-constexpr int64_t kMaxFree = 2048;  // elements: long enough to hide what an instruction costs by itself
-constexpr int64_t kGroupBytes = 96 * 1024;  // half of SBUF, so that the next tile is loaded meanwhile
+constexpr int64_t kMaxFree =
+    2048;  // elements: long enough to hide what an instruction costs by itself
+constexpr int64_t kGroupBytes =
+    96 * 1024;  // half of SBUF, so that the next tile is loaded meanwhile
 
 // What a group reads and writes.
 struct Group {
-  std::vector<Nd> parts;                                       // leaves, then outputs
-  absl::flat_hash_map<const Instruction*, size_t> leaf;        // external operand -> part
-  absl::flat_hash_map<const Instruction*, TileValue> splats;   // external operand that is one number
+  std::vector<Nd> parts;                                      // leaves, then outputs
+  absl::flat_hash_map<const Instruction*, size_t> leaf;       // external operand -> part
+  absl::flat_hash_map<const Instruction*, TileValue> splats;  // external operand that is one number
   std::vector<std::pair<const Instruction*, size_t>> outputs;  // member -> part
 };
 
@@ -50,7 +52,9 @@ absl::StatusOr<Group> Collect(Emitter& e, const Unit& unit) {
   Group group;
   for (const Instruction* member : unit.members) {
     for (const Instruction* operand : member->operands()) {
-      if (members.contains(operand) || group.leaf.contains(operand) || group.splats.contains(operand)) continue;
+      if (members.contains(operand) || group.leaf.contains(operand) ||
+          group.splats.contains(operand))
+        continue;
       if (const absl::optional<double> splat = e.Splat(operand); splat.has_value()) {
         TileValue& value = group.splats[operand];
         value.splat = *splat;
@@ -70,7 +74,8 @@ absl::StatusOr<Group> Collect(Emitter& e, const Unit& unit) {
   }
   for (const Instruction* member : unit.members) {
     bool read_outside = member->IsRoot();
-    for (const hlo::Use& use : member->uses()) read_outside = read_outside || !members.contains(use.user);
+    for (const hlo::Use& use : member->uses())
+      read_outside = read_outside || !members.contains(use.user);
     if (!read_outside) continue;
     group.outputs.push_back({member, group.parts.size()});
     group.parts.push_back(e.NewResult(*member));
@@ -112,7 +117,8 @@ absl::Status EmitBox(Emitter& e, const Unit& unit, const Group& group, const Til
     const TileValue& value = values[member];
     absl::optional<Tile> tile;
     if (!value.is_splat() && !value.column) tile = WholeTile(e, *value.operand);
-    if (!tile.has_value()) tile = WholeTile(e, Materialize(e, value, out.dtype, box.partitions, box.free));
+    if (!tile.has_value())
+      tile = WholeTile(e, Materialize(e, value, out.dtype, box.partitions, box.free));
     e.Store(out, box.partition_dims, *tile);
     e.SetCurrent(before);
   }
@@ -131,9 +137,11 @@ absl::Status EmitElementwise(Emitter& e, const Unit& unit) {
     if (!dtype.ok()) return dtype.status();
     element_bytes = std::max(element_bytes, isa::DTypeBytes(*dtype));
   }
-  for (const Nd& part : group->parts) element_bytes = std::max(element_bytes, isa::DTypeBytes(part.dtype));
+  for (const Nd& part : group->parts)
+    element_bytes = std::max(element_bytes, isa::DTypeBytes(part.dtype));
   const int64_t live = MaxLive(unit, *group);
-  const int64_t max_free = std::max<int64_t>(16, std::min(kMaxFree, kGroupBytes / (live * element_bytes)));
+  const int64_t max_free =
+      std::max<int64_t>(16, std::min(kMaxFree, kGroupBytes / (live * element_bytes)));
   int64_t row = 0;
   for (const Nd& part : group->parts) {
     if (row == 0) row = e.SharedRow(part);

@@ -1,5 +1,5 @@
-// Element-wise operations on tiles: the table that says how each is computed, the kernel of a group of them,
-// and scalar computations (reducers, comparators) applied to tiles.
+// Element-wise operations on tiles: the table that says how each is computed, the kernel of a group
+// of them, and scalar computations (reducers, comparators) applied to tiles.
 #ifndef GLIA_COMPILER_CODEGEN_ELEMENTWISE_H_
 #define GLIA_COMPILER_CODEGEN_ELEMENTWISE_H_
 
@@ -19,19 +19,22 @@ namespace glia::compiler {
 struct TileValue {
   absl::optional<Operand> operand;
   double splat = 0;
-  int64_t splat_int = 0;     // exact value of an integer splat
+  int64_t splat_int = 0;  // exact value of an integer splat
   // The operand is a column: one element a partition, repeated by stride 0.
   bool column = false;
 
   bool is_splat() const { return !operand.has_value(); }
 };
 
-// Computes one element-wise instruction over tiles of `partitions` x `free`: operand patterns may be any with
-// so many elements. The result is a new tile (or, for an operation that changes nothing, an operand).
+// Computes one element-wise instruction over tiles of `partitions` x `free`: operand patterns may
+// be any with so many elements. The result is a new tile (or, for an operation that changes
+// nothing, an operand).
 absl::StatusOr<TileValue> EmitTileOp(Emitter& e, const hlo::Instruction& hlo,
-                                     absl::Span<const TileValue> operands, int partitions, int64_t free);
+                                     absl::Span<const TileValue> operands, int partitions,
+                                     int64_t free);
 
-// Writes `value` (converted to the tile's type) to a new tile if it is a splat or a repeated column.
+// Writes `value` (converted to the tile's type) to a new tile if it is a splat or a repeated
+// column.
 Operand Materialize(Emitter& e, const TileValue& value, DType dtype, int partitions, int64_t free);
 
 // The whole group, tile by tile; results that others read go to HBM.

@@ -21,9 +21,9 @@ struct TileOp {
   Emitter& e;
   const Instruction& hlo;
   absl::Span<const TileValue> in;
-  DType dtype;         // of the result
+  DType dtype;  // of the result
   int partitions;
-  int64_t free;        // elements of the result: 1 if all operands are columns or splats
+  int64_t free;  // elements of the result: 1 if all operands are columns or splats
 
   Tile New() const { return e.NewTile(dtype, partitions, free, hlo.name()); }
   bool is_float() const { return isa::IsFloat(dtype); }
@@ -142,7 +142,10 @@ absl::StatusOr<TileValue> BitcastConvert(const TileOp& op, AluOp, ActFn, ActFn) 
 }
 
 DType SignedOfSize(int bytes) {
-  return bytes == 8 ? DType::kI64 : bytes == 4 ? DType::kI32 : bytes == 2 ? DType::kI16 : DType::kI8;
+  return bytes == 8   ? DType::kI64
+         : bytes == 4 ? DType::kI32
+         : bytes == 2 ? DType::kI16
+                      : DType::kI8;
 }
 
 // Bits of a float as an integer whose order is the total order: the lower bits of negatives flip.
@@ -191,12 +194,15 @@ absl::StatusOr<TileValue> Clamp(const TileOp& op, AluOp, ActFn, ActFn) {
   return op.Result(out);
 }
 
-// Rounds the mantissa to `m` bits, ties to even, on the bits of an fp32: carries into the exponent are right,
-// also to infinity. A smaller exponent range then overflows to infinity and flushes to zero. NaN stays.
+// Rounds the mantissa to `m` bits, ties to even, on the bits of an fp32: carries into the exponent
+// are right, also to infinity. A smaller exponent range then overflows to infinity and flushes to
+// zero. NaN stays.
 absl::StatusOr<TileValue> ReducePrecision(const TileOp& op, AluOp, ActFn, ActFn) {
   const int exponent_bits = op.hlo.exponent_bits, mantissa_bits = op.hlo.mantissa_bits;
   Emitter& e = op.e;
-  const auto tile = [&](DType t) { return e.NewTile(t, op.partitions, op.free, "precision").all(); };
+  const auto tile = [&](DType t) {
+    return e.NewTile(t, op.partitions, op.free, "precision").all();
+  };
   const Operand x = tile(DType::kF32);
   e.Copy(x, op.Wide(0));
   Operand y = x;
@@ -224,9 +230,9 @@ absl::StatusOr<TileValue> ReducePrecision(const TileOp& op, AluOp, ActFn, ActFn)
     const int bias = (1 << (exponent_bits - 1)) - 1;
     const float largest = std::ldexp(2.0f - std::ldexp(1.0f, -mantissa_bits), bias);
     const float smallest = std::ldexp(1.0f, 1 - bias);
-    const Operand magnitude = tile(DType::kF32), over = tile(DType::kPred), under = tile(DType::kPred),
-                  infinite = tile(DType::kF32), zero = tile(DType::kF32), a = tile(DType::kF32),
-                  b = tile(DType::kF32);
+    const Operand magnitude = tile(DType::kF32), over = tile(DType::kPred),
+                  under = tile(DType::kPred), infinite = tile(DType::kF32),
+                  zero = tile(DType::kF32), a = tile(DType::kF32), b = tile(DType::kF32);
     e.Activate(magnitude, y, ActFn::kAbs);
     e.TensorScalar(over, magnitude, AluOp::kGt, largest);
     e.TensorScalar(under, magnitude, AluOp::kLt, smallest);
@@ -315,11 +321,12 @@ const Row* FindRow(Opcode opcode) {
 }  // namespace
 
 absl::StatusOr<TileValue> EmitTileOp(Emitter& e, const Instruction& hlo,
-                                     absl::Span<const TileValue> operands, int partitions, int64_t free) {
+                                     absl::Span<const TileValue> operands, int partitions,
+                                     int64_t free) {
   const Row* row = FindRow(hlo.opcode());
   if (row == nullptr) {
-    return absl::UnimplementedError(absl::StrCat("no tile operation for ",
-                                                 std::string(hlo::OpcodeName(hlo.opcode()))));
+    return absl::UnimplementedError(
+        absl::StrCat("no tile operation for ", std::string(hlo::OpcodeName(hlo.opcode()))));
   }
   const absl::StatusOr<DType> dtype = DeviceType(hlo.shape.type);
   if (!dtype.ok()) return dtype.status();
@@ -361,8 +368,9 @@ absl::StatusOr<std::vector<Operand>> Emitter::ApplyScalar(const hlo::Computation
     switch (hlo->opcode()) {
       case Opcode::kParameter:
         if (hlo->parameter_number >= static_cast<int64_t>(arguments.size())) {
-          return absl::InternalError(absl::StrCat("computation '", computation.name(), "' takes more than ",
-                                                  arguments.size(), " arguments"));
+          return absl::InternalError(absl::StrCat("computation '", computation.name(),
+                                                  "' takes more than ", arguments.size(),
+                                                  " arguments"));
         }
         value.operand = arguments[hlo->parameter_number];
         break;

@@ -13,8 +13,8 @@ using hlo::Opcode;
 using hlo::PrimitiveType;
 using hlo::Shape;
 
-const std::vector<int64_t> kShapes[] = {{}, {1}, {7}, {128}, {1000}, {3, 5}, {127, 131}, {1, 4097}, {300, 1, 2},
-                                        {70000}};
+const std::vector<int64_t> kShapes[] = {{},     {1},        {7},       {128},       {1000},
+                                        {3, 5}, {127, 131}, {1, 4097}, {300, 1, 2}, {70000}};
 
 struct OpCase {
   Opcode opcode;
@@ -67,11 +67,20 @@ std::vector<OpCase> UnaryCases() {
 
 std::vector<OpCase> BinaryCases() {
   return {
-      {Opcode::kAdd, Both()},        {Opcode::kSubtract, Both()},  {Opcode::kMultiply, Both()},
-      {Opcode::kDivide, Both()},     {Opcode::kRemainder, Both()}, {Opcode::kMaximum, Both()},
-      {Opcode::kMinimum, Both()},    {Opcode::kPower, Both()},     {Opcode::kAtan2, kFloats},
-      {Opcode::kAnd, IntsAndPred()}, {Opcode::kOr, IntsAndPred()}, {Opcode::kXor, IntsAndPred()},
-      {Opcode::kShiftLeft, kInts},   {Opcode::kShiftRightLogical, kInts},
+      {Opcode::kAdd, Both()},
+      {Opcode::kSubtract, Both()},
+      {Opcode::kMultiply, Both()},
+      {Opcode::kDivide, Both()},
+      {Opcode::kRemainder, Both()},
+      {Opcode::kMaximum, Both()},
+      {Opcode::kMinimum, Both()},
+      {Opcode::kPower, Both()},
+      {Opcode::kAtan2, kFloats},
+      {Opcode::kAnd, IntsAndPred()},
+      {Opcode::kOr, IntsAndPred()},
+      {Opcode::kXor, IntsAndPred()},
+      {Opcode::kShiftLeft, kInts},
+      {Opcode::kShiftRightLogical, kInts},
       {Opcode::kShiftRightArithmetic, kInts},
   };
 }
@@ -99,10 +108,11 @@ absl::Status CheckOp(const std::vector<Shape>& shapes, const Tolerance& toleranc
 TEST(ElementwiseTest, Unary) {
   for (const OpCase& c : UnaryCases()) {
     for (PrimitiveType type : c.types) {
-      SCOPED_TRACE(absl::StrCat(std::string(hlo::OpcodeName(c.opcode)), " ", std::string(hlo::Name(type))));
-      GLIA_EXPECT_OK(CheckOp({Shape(type, {13, 40})}, For(type), [&](hlo::Builder*, const std::vector<Op>& p) {
-        return Unary(c.opcode, p[0]);
-      }));
+      SCOPED_TRACE(
+          absl::StrCat(std::string(hlo::OpcodeName(c.opcode)), " ", std::string(hlo::Name(type))));
+      GLIA_EXPECT_OK(
+          CheckOp({Shape(type, {13, 40})}, For(type),
+                  [&](hlo::Builder*, const std::vector<Op>& p) { return Unary(c.opcode, p[0]); }));
     }
   }
 }
@@ -110,14 +120,16 @@ TEST(ElementwiseTest, Unary) {
 TEST(ElementwiseTest, Binary) {
   for (const OpCase& c : BinaryCases()) {
     for (PrimitiveType type : c.types) {
-      SCOPED_TRACE(absl::StrCat(std::string(hlo::OpcodeName(c.opcode)), " ", std::string(hlo::Name(type))));
+      SCOPED_TRACE(
+          absl::StrCat(std::string(hlo::OpcodeName(c.opcode)), " ", std::string(hlo::Name(type))));
       const Shape shape(type, {13, 40});
       // Both from memory; a constant on either side.
       for (int constant : {-1, 0, 1}) {
-        GLIA_EXPECT_OK(CheckOp({shape, shape}, For(type), [&](hlo::Builder* b, const std::vector<Op>& p) {
-          const Op three = Filled(b, shape, type == hlo::kPred ? 1 : 3);
-          return Binary(c.opcode, constant == 0 ? three : p[0], constant == 1 ? three : p[1]);
-        }));
+        GLIA_EXPECT_OK(
+            CheckOp({shape, shape}, For(type), [&](hlo::Builder* b, const std::vector<Op>& p) {
+              const Op three = Filled(b, shape, type == hlo::kPred ? 1 : 3);
+              return Binary(c.opcode, constant == 0 ? three : p[0], constant == 1 ? three : p[1]);
+            }));
       }
     }
   }
@@ -127,26 +139,36 @@ TEST(ElementwiseTest, LargeIntegersAreExact) {
   for (PrimitiveType type : {hlo::kS32, hlo::kU32, hlo::kS64, hlo::kU64}) {
     const Shape shape(type, {9});
     hlo::Literal x = hlo::Literal::Zero(shape), y = x;
-    const int64_t values[] = {0, 1, -1, INT64_MAX, INT64_MIN, INT32_MAX, INT32_MIN, 123456789, (1 << 24) + 1};
+    const int64_t values[] = {0,         1,         -1,        INT64_MAX,    INT64_MIN,
+                              INT32_MAX, INT32_MIN, 123456789, (1 << 24) + 1};
     for (int i = 0; i < 9; ++i) {
       const uint64_t mask = hlo::ByteSize(type) == 8 ? ~uint64_t{0} : 0xffffffff;
       const auto bits = [&](int64_t v) {
         const auto u = static_cast<uint64_t>(v) & mask;
-        return type == hlo::kS32 ? static_cast<int64_t>(static_cast<int32_t>(u)) : static_cast<int64_t>(u);
+        return type == hlo::kS32 ? static_cast<int64_t>(static_cast<int32_t>(u))
+                                 : static_cast<int64_t>(u);
       };
       x.SetFromInt64(i, bits(values[i]));
       y.SetFromInt64(i, bits(values[(i * 5 + 2) % 9]));
     }
-    for (Opcode opcode : {Opcode::kAdd, Opcode::kSubtract, Opcode::kMultiply, Opcode::kDivide, Opcode::kRemainder,
-                          Opcode::kMaximum, Opcode::kMinimum, Opcode::kAnd, Opcode::kXor}) {
-      SCOPED_TRACE(absl::StrCat(std::string(hlo::OpcodeName(opcode)), " ", std::string(hlo::Name(type))));
+    for (Opcode opcode :
+         {Opcode::kAdd, Opcode::kSubtract, Opcode::kMultiply, Opcode::kDivide, Opcode::kRemainder,
+          Opcode::kMaximum, Opcode::kMinimum, Opcode::kAnd, Opcode::kXor}) {
+      SCOPED_TRACE(
+          absl::StrCat(std::string(hlo::OpcodeName(opcode)), " ", std::string(hlo::Name(type))));
       hlo::Builder b("op");
       const Op p = Parameter(&b, 0, shape), q = Parameter(&b, 1, shape);
       hlo::Literal big = hlo::Literal::Zero(Shape(type, {}));
       big.SetFromInt64(0, 123456789);
       const Op c = BroadcastScalar(Constant(&b, big), shape.dims);
-      std::vector<Op> results = {Binary(opcode, p, q), Binary(opcode, p, c), Binary(opcode, c, q),
-                                 Lt(p, q), Eq(p, c), Ge(p, q), Select(Gt(p, q), p, c), Clamp(c, p, q)};
+      std::vector<Op> results = {Binary(opcode, p, q),
+                                 Binary(opcode, p, c),
+                                 Binary(opcode, c, q),
+                                 Lt(p, q),
+                                 Eq(p, c),
+                                 Ge(p, q),
+                                 Select(Gt(p, q), p, c),
+                                 Clamp(c, p, q)};
       auto module = b.Build(results);
       ASSERT_TRUE(module.ok()) << module.status().message();
       GLIA_EXPECT_OK(CheckModule(**module, {x, y}));
@@ -159,9 +181,10 @@ TEST(ElementwiseTest, Shapes) {
     SCOPED_TRACE(absl::StrJoin(dims, ","));
     for (PrimitiveType type : {hlo::kF32, hlo::kS64, hlo::kU8}) {
       const Shape shape(type, dims);
-      GLIA_EXPECT_OK(CheckOp({shape, shape}, For(type), [](hlo::Builder*, const std::vector<Op>& p) {
-        return Select(Lt(p[0], p[1]), Mul(p[0], p[1]), Sub(p[1], p[0]));
-      }));
+      GLIA_EXPECT_OK(
+          CheckOp({shape, shape}, For(type), [](hlo::Builder*, const std::vector<Op>& p) {
+            return Select(Lt(p[0], p[1]), Mul(p[0], p[1]), Sub(p[1], p[0]));
+          }));
     }
   }
 }
@@ -172,9 +195,9 @@ TEST(ElementwiseTest, Conversions) {
   for (PrimitiveType from : all) {
     for (PrimitiveType to : all) {
       SCOPED_TRACE(absl::StrCat(std::string(hlo::Name(from)), " to ", std::string(hlo::Name(to))));
-      GLIA_EXPECT_OK(CheckOp({Shape(from, {33})}, {0, 0}, [&](hlo::Builder*, const std::vector<Op>& p) {
-        return Convert(p[0], to);
-      }));
+      GLIA_EXPECT_OK(
+          CheckOp({Shape(from, {33})}, {0, 0},
+                  [&](hlo::Builder*, const std::vector<Op>& p) { return Convert(p[0], to); }));
     }
   }
 }
@@ -198,8 +221,10 @@ TEST(ElementwiseTest, Comparisons) {
 }
 
 TEST(ElementwiseTest, SpecialValues) {
-  const float inf = std::numeric_limits<float>::infinity(), nan = std::numeric_limits<float>::quiet_NaN();
-  const std::vector<float> values = {0.0f, -0.0f, 1, -1, inf, -inf, nan, 1e-42f, 3e38f, 65504, 65520, 1e-6f};
+  const float inf = std::numeric_limits<float>::infinity(),
+              nan = std::numeric_limits<float>::quiet_NaN();
+  const std::vector<float> values = {0.0f, -0.0f,  1,     -1,    inf,   -inf,
+                                     nan,  1e-42f, 3e38f, 65504, 65520, 1e-6f};
   const int64_t n = static_cast<int64_t>(values.size());
   const hlo::Literal x = hlo::Literal::FromVector<float>({n}, values);
   std::vector<float> turned(values.rbegin(), values.rend());
@@ -208,9 +233,19 @@ TEST(ElementwiseTest, SpecialValues) {
   const Op p = Parameter(&b, 0, x.shape()), q = Parameter(&b, 1, y.shape());
   const Op low = hlo::ConstantR0<float>(&b, -2), high = hlo::ConstantR0<float>(&b, 2);
   const std::vector<Op> results = {
-      Max(p, q), Min(p, q), Lt(p, q), Ne(p, q), Clamp(low, p, high), Convert(p, hlo::kS32), Convert(p, hlo::kPred),
-      IsFinite(p), Sign(p), Compare(p, q, hlo::ComparisonDirection::kLt, hlo::ComparisonType::kTotalOrder),
-      ReducePrecision(p, 8, 7), ReducePrecision(p, 5, 10), ReducePrecision(p, 5, 2)};
+      Max(p, q),
+      Min(p, q),
+      Lt(p, q),
+      Ne(p, q),
+      Clamp(low, p, high),
+      Convert(p, hlo::kS32),
+      Convert(p, hlo::kPred),
+      IsFinite(p),
+      Sign(p),
+      Compare(p, q, hlo::ComparisonDirection::kLt, hlo::ComparisonType::kTotalOrder),
+      ReducePrecision(p, 8, 7),
+      ReducePrecision(p, 5, 10),
+      ReducePrecision(p, 5, 2)};
   auto module = b.Build(results);
   ASSERT_TRUE(module.ok()) << module.status().message();
   GLIA_EXPECT_OK(CheckModule(**module, {x, y}, {0, 0}));
@@ -280,18 +315,42 @@ TEST(ElementwiseTest, RandomGraphs) {
     const auto any = [&](const std::vector<Op>& list) { return list[random() % list.size()]; };
     for (int i = 0; i < 60; ++i) {
       switch (random() % 12) {
-        case 0: floats.push_back(Add(any(floats), any(floats))); break;
-        case 1: floats.push_back(Max(any(floats), any(floats))); break;
-        case 2: floats.push_back(Tanh(any(floats))); break;
-        case 3: floats.push_back(Mul(Tanh(any(floats)), any(floats))); break;
-        case 4: floats.push_back(Select(any(preds), any(floats), any(floats))); break;
-        case 5: ints.push_back(Mul(any(ints), any(ints))); break;
-        case 6: ints.push_back(Select(any(preds), any(ints), any(ints))); break;
-        case 7: ints.push_back(Xor(any(ints), any(ints))); break;
-        case 8: preds.push_back(Lt(any(ints), any(ints))); break;
-        case 9: preds.push_back(Not(any(preds))); break;
-        case 10: floats.push_back(Tanh(Convert(any(ints), hlo::kF32))); break;
-        default: ints.push_back(Add(any(ints), Filled(&b, Shape(hlo::kS32, dims), 7))); break;
+        case 0:
+          floats.push_back(Add(any(floats), any(floats)));
+          break;
+        case 1:
+          floats.push_back(Max(any(floats), any(floats)));
+          break;
+        case 2:
+          floats.push_back(Tanh(any(floats)));
+          break;
+        case 3:
+          floats.push_back(Mul(Tanh(any(floats)), any(floats)));
+          break;
+        case 4:
+          floats.push_back(Select(any(preds), any(floats), any(floats)));
+          break;
+        case 5:
+          ints.push_back(Mul(any(ints), any(ints)));
+          break;
+        case 6:
+          ints.push_back(Select(any(preds), any(ints), any(ints)));
+          break;
+        case 7:
+          ints.push_back(Xor(any(ints), any(ints)));
+          break;
+        case 8:
+          preds.push_back(Lt(any(ints), any(ints)));
+          break;
+        case 9:
+          preds.push_back(Not(any(preds)));
+          break;
+        case 10:
+          floats.push_back(Tanh(Convert(any(ints), hlo::kF32)));
+          break;
+        default:
+          ints.push_back(Add(any(ints), Filled(&b, Shape(hlo::kS32, dims), 7)));
+          break;
       }
     }
     std::vector<Op> results = {floats.back(), ints.back(), preds.back(), any(floats), any(ints)};

@@ -1,5 +1,5 @@
-// dot: any batch, free and contracting dims, on the tensor engine; integers that fp32 cannot hold by multiply
-// and reduce.
+// dot: any batch, free and contracting dims, on the tensor engine; integers that fp32 cannot hold
+// by multiply and reduce.
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
@@ -12,8 +12,8 @@ namespace {
 
 int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-// How k elements go on the partitions: `count` partitions of `per_partition` neighbours each where that
-// divides evenly (a transfer then moves longer rows), and what is left over.
+// How k elements go on the partitions: `count` partitions of `per_partition` neighbours each where
+// that divides evenly (a transfer then moves longer rows), and what is left over.
 struct Contraction {
   int64_t count = 0;
   int64_t per_partition = 1;
@@ -54,7 +54,8 @@ class DotEmitter {
     const int64_t m_blocks = CeilDiv(m, isa::kMaxMatmulStationary);
     const int64_t n_blocks = CeilDiv(n, isa::kMaxMatmulMoving);
     const int64_t m_block = CeilDiv(m, m_blocks), n_block = CeilDiv(n, n_blocks);
-    // Blocks of rows that share a moving operand while it is in SBUF, and the columns of one result tile.
+    // Blocks of rows that share a moving operand while it is in SBUF, and the columns of one result
+    // tile.
     for (int64_t super = 0; super < m; super += kSuperBlocks * m_block) {
       const int64_t super_end = std::min(m, super + kSuperBlocks * m_block);
       const int64_t wide_blocks = CeilDiv(n_blocks, std::max<int64_t>(1, kResultFree / n_block));
@@ -63,7 +64,8 @@ class DotEmitter {
         const int64_t width = std::min(wide_block, n - w0);
         std::vector<Tile> results;
         for (int64_t m0 = super; m0 < super_end; m0 += m_block) {
-          results.push_back(e_.NewTile(out.dtype, static_cast<int>(std::min(m_block, m - m0)), width, "dot"));
+          results.push_back(
+              e_.NewTile(out.dtype, static_cast<int>(std::min(m_block, m - m0)), width, "dot"));
         }
         for (int64_t n0 = w0; n0 < w0 + width; n0 += n_block) {
           const int64_t columns = std::min(n_block, w0 + width - n0);
@@ -83,12 +85,14 @@ class DotEmitter {
   }
 
  private:
-  static constexpr int64_t kSuperBlocks = 3;  // PSUM banks at once; twice that for the next ones' start
+  static constexpr int64_t kSuperBlocks =
+      3;  // PSUM banks at once; twice that for the next ones' start
   static constexpr int64_t kResultFree = 2048;
 
-  void Accumulate(const Nd& lhs, const Nd& rhs, int64_t super, int64_t super_end, int64_t m_block, int64_t n0,
-                  int64_t columns, const std::vector<Tile>& sums) {
-    // Neighbouring contracted elements whose moving operand fits a tile: long rows for the transfers.
+  void Accumulate(const Nd& lhs, const Nd& rhs, int64_t super, int64_t super_end, int64_t m_block,
+                  int64_t n0, int64_t columns, const std::vector<Tile>& sums) {
+    // Neighbouring contracted elements whose moving operand fits a tile: long rows for the
+    // transfers.
     const int64_t k = rhs.dims[1];
     const int64_t bytes = std::max(isa::DTypeBytes(compute_), isa::DTypeBytes(rhs.dtype));
     const int64_t widest = std::max<int64_t>({columns, m_block, isa::kPartitions});
@@ -131,9 +135,9 @@ class DotEmitter {
     piece.slots = view.dims[1];
     piece.free = view.dims[2];
     const absl::optional<Tile> found = e_.FindShared(view, 1, compute_);
-    piece.tile = found.has_value()                             ? *found
+    piece.tile = found.has_value()                      ? *found
                  : InSbuf(view) || WantsTranspose(view) ? LoadTransposed(view)
-                                                               : LoadDirect(view);
+                                                        : LoadDirect(view);
     return piece;
   }
 
@@ -146,8 +150,8 @@ class DotEmitter {
     return cast;
   }
 
-  // Rows along the contracted dim are contiguous, those along the free dim are not: the transfer would move
-  // single elements.
+  // Rows along the contracted dim are contiguous, those along the free dim are not: the transfer
+  // would move single elements.
   static bool WantsTranspose(const Nd& view) {
     const int64_t bytes = view.element_bytes();
     const int64_t free = view.dims[2], slots = view.dims[1];
@@ -215,8 +219,8 @@ class DotEmitter {
   const DType compute_;
 };
 
-// out[b, m, n] = sum over k of lhs[b, m, k] * rhs[b, n, k], element by element. All have dims [b, m, n, k],
-// out without the last.
+// out[b, m, n] = sum over k of lhs[b, m, k] * rhs[b, n, k], element by element. All have dims [b,
+// m, n, k], out without the last.
 void MultiplyReduce(Emitter& e, const Nd& lhs, const Nd& rhs, const Nd& out) {
   constexpr int64_t kMaxProducts = 2048;
   const int64_t k = lhs.dims.back();
@@ -227,38 +231,39 @@ void MultiplyReduce(Emitter& e, const Nd& lhs, const Nd& rhs, const Nd& out) {
   const int64_t k_stride[2] = {lhs.strides[last], rhs.strides[last]};
   ForEachTile({out, without_k(lhs), without_k(rhs)}, std::max<int64_t>(1, kMaxProducts / k_block),
               [&](const TileBox& box) {
-    Operand sum;
-    for (int64_t k0 = 0; k0 < k; k0 += k_block) {
-      const int64_t count = std::min(k_block, k - k0);
-      const auto load = [&](int side) {
-        Nd x = box.parts[1 + side];
-        x.offset += k0 * k_stride[side];
-        x = InsertDim(x, x.rank(), count, k_stride[side]);
-        LoadedOperand loaded = LoadOperand(e, x, box.partition_dims);
-        Operand o = loaded.operand;
-        if (loaded.column) {
-          o.size[isa::kFreeDims - 1] = static_cast<uint16_t>(box.free * count);
-          o.stride[isa::kFreeDims - 1] = 0;
-        }
-        return o;
-      };
-      const Operand a = load(0), b = load(1);
-      const Tile product = e.NewTile(type, box.partitions, box.free * count, "product");
-      e.TensorTensor(product.all(), a, b, AluOp::kMultiply);
-      const Operand part = e.NewTile(type, box.partitions, box.free, "dot").all();
-      e.Reduce(part, product.pattern(box.partitions, 0, {box.free, count}, {count, 1}), AluOp::kAdd, 1);
-      if (k0 == 0) {
-        sum = part;
-      } else {
-        const Operand next = e.NewTile(type, box.partitions, box.free, "dot").all();
-        e.TensorTensor(next, sum, part, AluOp::kAdd);
-        sum = next;
-      }
-    }
-    const Tile result = e.NewTile(out.dtype, box.partitions, box.free, "dot");
-    e.Copy(result.all(), sum);
-    e.Store(box.parts[0], box.partition_dims, result);
-  });
+                Operand sum;
+                for (int64_t k0 = 0; k0 < k; k0 += k_block) {
+                  const int64_t count = std::min(k_block, k - k0);
+                  const auto load = [&](int side) {
+                    Nd x = box.parts[1 + side];
+                    x.offset += k0 * k_stride[side];
+                    x = InsertDim(x, x.rank(), count, k_stride[side]);
+                    LoadedOperand loaded = LoadOperand(e, x, box.partition_dims);
+                    Operand o = loaded.operand;
+                    if (loaded.column) {
+                      o.size[isa::kFreeDims - 1] = static_cast<uint16_t>(box.free * count);
+                      o.stride[isa::kFreeDims - 1] = 0;
+                    }
+                    return o;
+                  };
+                  const Operand a = load(0), b = load(1);
+                  const Tile product = e.NewTile(type, box.partitions, box.free * count, "product");
+                  e.TensorTensor(product.all(), a, b, AluOp::kMultiply);
+                  const Operand part = e.NewTile(type, box.partitions, box.free, "dot").all();
+                  e.Reduce(part, product.pattern(box.partitions, 0, {box.free, count}, {count, 1}),
+                           AluOp::kAdd, 1);
+                  if (k0 == 0) {
+                    sum = part;
+                  } else {
+                    const Operand next = e.NewTile(type, box.partitions, box.free, "dot").all();
+                    e.TensorTensor(next, sum, part, AluOp::kAdd);
+                    sum = next;
+                  }
+                }
+                const Tile result = e.NewTile(out.dtype, box.partitions, box.free, "dot");
+                e.Copy(result.all(), sum);
+                e.Store(box.parts[0], box.partition_dims, result);
+              });
 }
 
 // Merges the dims of a group that are one dim in all of `parts`; false if more than one is left.
@@ -282,7 +287,8 @@ Grouped Group(const std::vector<std::pair<const Nd*, Dims>>& parts) {
 Dims Remaining(int64_t rank, const Dims& a, const Dims& b) {
   Dims rest;
   for (int64_t d = 0; d < rank; ++d) {
-    if (std::count(a.begin(), a.end(), d) == 0 && std::count(b.begin(), b.end(), d) == 0) rest.push_back(d);
+    if (std::count(a.begin(), a.end(), d) == 0 && std::count(b.begin(), b.end(), d) == 0)
+      rest.push_back(d);
   }
   return rest;
 }
@@ -368,7 +374,8 @@ absl::Status EmitDot(Emitter& e, const hlo::Instruction& hlo) {
   const Grouped m = Group({{&lhs, lm}, {&out, om}});
   const Grouped n = Group({{&rhs, rn}, {&out, on}});
   kg = Group({{&lhs, lk}, {&rhs, rk}});
-  const auto matrix = [](const Nd& x, int64_t rows, int64_t row_stride, int64_t columns, int64_t column_stride) {
+  const auto matrix = [](const Nd& x, int64_t rows, int64_t row_stride, int64_t columns,
+                         int64_t column_stride) {
     Nd nd = x;
     nd.dims = {rows, columns};
     nd.strides = {row_stride, column_stride};
@@ -381,12 +388,14 @@ absl::Status EmitDot(Emitter& e, const hlo::Instruction& hlo) {
   const int64_t batches = Product(b.dims);
   const bool tiny = batches >= 16 && m.dims[0] * n.dims[0] <= 16;
   if (tiny || !FitsTensorEngine(lhs.dtype, rhs.dtype, k)) {
-    const auto full = [&](const Nd& x, size_t part, int64_t m_stride, int64_t n_stride, int64_t k_stride) {
+    const auto full = [&](const Nd& x, size_t part, int64_t m_stride, int64_t n_stride,
+                          int64_t k_stride) {
       Nd nd = x;
       nd.dims = b.dims;
       nd.strides = b.strides[part];
-      for (const auto& [size, stride] :
-           {std::pair<int64_t, int64_t>{m.dims[0], m_stride}, {n.dims[0], n_stride}, {k, k_stride}}) {
+      for (const auto& [size, stride] : {std::pair<int64_t, int64_t>{m.dims[0], m_stride},
+                                         {n.dims[0], n_stride},
+                                         {k, k_stride}}) {
         nd.dims.push_back(size);
         nd.strides.push_back(stride);
       }
@@ -394,7 +403,8 @@ absl::Status EmitDot(Emitter& e, const hlo::Instruction& hlo) {
     };
     MultiplyReduce(e, full(lhs, 0, m.strides[0][0], 0, kg.strides[0][0]),
                    full(rhs, 1, 0, n.strides[0][0], kg.strides[1][0]),
-                   DropDim(full(out, 2, m.strides[1][0], n.strides[1][0], 0), static_cast<int64_t>(b.dims.size()) + 2));
+                   DropDim(full(out, 2, m.strides[1][0], n.strides[1][0], 0),
+                           static_cast<int64_t>(b.dims.size()) + 2));
     return e.status();
   }
   DotEmitter emitter(e, ComputeType(e, lhs.dtype, rhs.dtype));

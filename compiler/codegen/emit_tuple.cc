@@ -48,7 +48,8 @@ absl::Status EmitGetTupleElement(Emitter& e, const hlo::Instruction& hlo) {
   for (int64_t i = 0; i < hlo.tuple_index; ++i) first += LeafCount(hlo.operand(0)->shape.tuple[i]);
   const int64_t count = LeafCount(hlo.shape);
   if (first + count > static_cast<int64_t>(leaves->size())) {
-    return absl::InternalError(absl::StrCat("'", hlo.operand(0)->name(), "' has ", leaves->size(), " leaves"));
+    return absl::InternalError(
+        absl::StrCat("'", hlo.operand(0)->name(), "' has ", leaves->size(), " leaves"));
   }
   e.SetLeaves(hlo, std::vector<Nd>(leaves->begin() + first, leaves->begin() + first + count));
   return e.status();

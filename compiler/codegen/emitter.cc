@@ -89,7 +89,9 @@ void Emitter::Fail(absl::Status status) {
   status_ = absl::Status(status.code(), absl::StrCat(where, "): ", std::string(status.message())));
 }
 
-const Instruction* Emitter::SetCurrent(const Instruction* hlo) { return std::exchange(current_, hlo); }
+const Instruction* Emitter::SetCurrent(const Instruction* hlo) {
+  return std::exchange(current_, hlo);
+}
 
 uint32_t Emitter::DebugEntry() {
   if (current_ == nullptr) return UINT32_MAX;
@@ -118,7 +120,8 @@ absl::StatusOr<std::vector<Nd>> Emitter::Leaves(const Instruction* hlo) {
   const auto found = values_.find(hlo);
   if (found != values_.end()) return found->second;
   if (!IsLazy(hlo->opcode())) {
-    return absl::InternalError(absl::StrCat("value of '", hlo->name(), "' is read before it is computed"));
+    return absl::InternalError(
+        absl::StrCat("value of '", hlo->name(), "' is read before it is computed"));
   }
   const EmitFn emit = FindEmitter(hlo->opcode());
   if (emit == nullptr) {
@@ -163,7 +166,8 @@ Nd Emitter::NewResult(const Instruction& hlo, int64_t leaf) {
     return leaves[leaf];
   }
   const auto outputs = output_of_.find(&hlo);
-  if (outputs != output_of_.end() && outputs->second[leaf] >= 0 && !output_taken_[outputs->second[leaf]]) {
+  if (outputs != output_of_.end() && outputs->second[leaf] >= 0 &&
+      !output_taken_[outputs->second[leaf]]) {
     const int64_t output = outputs->second[leaf];
     output_taken_[output] = true;
     leaves[leaf] = DenseNd(outputs_[output], *dtype, shapes[leaf]->dims);
@@ -173,7 +177,9 @@ Nd Emitter::NewResult(const Instruction& hlo, int64_t leaf) {
   return leaves[leaf];
 }
 
-void Emitter::SetLeaves(const Instruction& hlo, std::vector<Nd> leaves) { values_[&hlo] = std::move(leaves); }
+void Emitter::SetLeaves(const Instruction& hlo, std::vector<Nd> leaves) {
+  values_[&hlo] = std::move(leaves);
+}
 
 const hlo::Literal* Emitter::ConstantOf(const Instruction* hlo) {
   while (Rearranges(hlo->opcode())) hlo = hlo->operand(0);
@@ -237,8 +243,9 @@ absl::StatusOr<std::vector<Nd>> Emitter::EmitComputation(const hlo::Computation&
   for (const Instruction* parameter : computation.parameters()) {
     const size_t count = LeavesOf(parameter->shape).size();
     if (next + count > parameters.size()) {
-      return absl::InternalError(absl::StrCat("computation '", computation.name(), "' takes more than ",
-                                              parameters.size(), " arguments"));
+      return absl::InternalError(absl::StrCat("computation '", computation.name(),
+                                              "' takes more than ", parameters.size(),
+                                              " arguments"));
     }
     values_[parameter].assign(parameters.begin() + next, parameters.begin() + next + count);
     next += count;
@@ -299,7 +306,9 @@ absl::Status Emitter::EmitEntry() {
   output_taken_.assign(outputs_.size(), false);
   for (const hlo::InputOutputAlias& alias : module_.input_output_alias) {
     const int64_t output = LeafIndex(entry.root()->shape, alias.output_index);
-    if (output < 0 || alias.parameter_number < 0 || alias.parameter_number >= entry.parameter_count()) continue;
+    if (output < 0 || alias.parameter_number < 0 ||
+        alias.parameter_number >= entry.parameter_count())
+      continue;
     const int64_t input =
         LeafIndex(entry.parameter(alias.parameter_number)->shape, alias.parameter_index);
     if (input < 0) continue;
@@ -325,7 +334,8 @@ absl::Status Emitter::EmitEntry() {
           first += static_cast<int64_t>(LeavesOf(tuple.tuple[i]).size());
         }
       } else if ((hlo->opcode() != Opcode::kReshape && hlo->opcode() != Opcode::kBitcast &&
-                  hlo->opcode() != Opcode::kOptimizationBarrier && hlo->opcode() != Opcode::kCopy) ||
+                  hlo->opcode() != Opcode::kOptimizationBarrier &&
+                  hlo->opcode() != Opcode::kCopy) ||
                  hlo->shape.type != hlo->operand(0)->shape.type) {
         break;
       }
@@ -361,7 +371,9 @@ absl::Status Emitter::EmitEntry() {
       }
       Nd target = DenseNd(outputs_[i], value.dtype, results[i]->dims);
       const uint32_t home = v.alias >= 0 ? static_cast<uint32_t>(v.alias) : outputs_[i];
-      if ((value.var == home || value.var == outputs_[i]) && value.contiguous() && value.offset == 0) continue;
+      if ((value.var == home || value.var == outputs_[i]) && value.contiguous() &&
+          value.offset == 0)
+        continue;
       if (value.var == home) {
         const Nd kept = NewBuffer(value.dtype, value.dims, "aliased");
         Dma(kept, value);
@@ -400,7 +412,8 @@ void Emitter::SetTerminator(uint32_t segment, const isa::Terminator& terminator)
 void Emitter::MarkLoop(uint32_t first) {
   for (size_t i = 0; i < serial_.segments.size(); ++i) {
     if (serial_.segments[i].number == first) {
-      serial_.loops.push_back({static_cast<uint32_t>(i), static_cast<uint32_t>(serial_.segments.size() - 1)});
+      serial_.loops.push_back(
+          {static_cast<uint32_t>(i), static_cast<uint32_t>(serial_.segments.size() - 1)});
     }
   }
 }

@@ -1,21 +1,23 @@
-// Writes the instructions of one program, in one serial order; allocate.h gives the tiles their addresses
-// and sync.h splits the order over the engines afterwards. What an op's emitter works with.
+// Writes the instructions of one program, in one serial order; allocate.h gives the tiles their
+// addresses and sync.h splits the order over the engines afterwards. What an op's emitter works
+// with.
 //
 // How to emit an HLO operation:
 //   absl::Status EmitFoo(Emitter& e, const hlo::Instruction& hlo) {
 //     Nd x = *e.View(hlo.operand(0));            // strided, in HBM; Home() for a dense one
-//     Nd out = e.NewResult(hlo);                 // dense; the program's output itself where it can be
-//     Tile t = e.NewTile(x.dtype, 128, 512);     // as many as wanted: spilled when SBUF is full
+//     Nd out = e.NewResult(hlo);                 // dense; the program's output itself where it can
+//     be Tile t = e.NewTile(x.dtype, 128, 512);     // as many as wanted: spilled when SBUF is full
 //     e.Dma(e.At(t, {128, 512}), x);             // dims of both sides must agree
 //     e.Activate(t.all(), t.all(), isa::ActFn::kExp);
 //     e.Dma(out, e.At(t, {128, 512}));
 //     return e.status();
 //   }
-// and enter it in emitters.h and emit_table.cc. Rules: a tile is at most kMaxTileBytes in a partition, a
-// PSUM tile one bank; at most 8 PSUM tiles may be between their first and last use at once. Instructions
-// take effect in the order of the calls: never think about semaphores. The engine is chosen from types and
-// operation unless named. Tiles do not survive the end of a segment; values in HBM do. Errors stick in
-// status(); nothing is emitted after one. Not thread-safe.
+// and enter it in emitters.h and emit_table.cc. Rules: a tile is at most kMaxTileBytes in a
+// partition, a PSUM tile one bank; at most 8 PSUM tiles may be between their first and last use at
+// once. Instructions take effect in the order of the calls: never think about semaphores. The
+// engine is chosen from types and operation unless named. Tiles do not survive the end of a
+// segment; values in HBM do. Errors stick in status(); nothing is emitted after one. Not
+// thread-safe.
 #ifndef GLIA_COMPILER_CODEGEN_EMITTER_H_
 #define GLIA_COMPILER_CODEGEN_EMITTER_H_
 
@@ -65,8 +67,8 @@ struct Tile {
   Operand all() const;
   // Partitions [0, p), elements [start, start + count).
   Operand part(int p, int64_t start, int64_t count) const;
-  // Partitions [0, p) and a pattern of up to 4 dims (outermost first) from element `start`; strides in
-  // elements.
+  // Partitions [0, p) and a pattern of up to 4 dims (outermost first) from element `start`; strides
+  // in elements.
   Operand pattern(int p, int64_t start, absl::Span<const int64_t> sizes,
                   absl::Span<const int64_t> strides) const;
 };
@@ -80,10 +82,10 @@ Operand Bits(Operand operand, DType dtype);
 struct Scalar {
   float imm = 0;
   Operand column;
-  Scalar(float value) : imm(value) {}                 // NOLINT: meant to convert
+  Scalar(float value) : imm(value) {}                       // NOLINT: meant to convert
   Scalar(double value) : imm(static_cast<float>(value)) {}  // NOLINT
   Scalar(int value) : imm(static_cast<float>(value)) {}     // NOLINT
-  Scalar(const Operand& operand) : column(operand) {}  // NOLINT
+  Scalar(const Operand& operand) : column(operand) {}       // NOLINT
 };
 
 class Emitter {
@@ -95,10 +97,12 @@ class Emitter {
   const CodegenOptions& options() const { return options_; }
   const absl::Status& status() const { return status_; }
   bool ok() const { return status_.ok(); }
-  void Fail(absl::Status status);  // keeps the first, with the current HLO instruction in the message
+  void Fail(
+      absl::Status status);  // keeps the first, with the current HLO instruction in the message
 
   // ---- Values of HLO instructions, in HBM. A tuple has the leaves of its elements, flattened.
-  // As it lies: a parameter, a constant, a result, or a view (transpose, slice, broadcast, ...) of one.
+  // As it lies: a parameter, a constant, a result, or a view (transpose, slice, broadcast, ...) of
+  // one.
   absl::StatusOr<Nd> View(const hlo::Instruction* hlo, int64_t leaf = 0);
   // The same, dense row-major: copies a view once.
   absl::StatusOr<Nd> Home(const hlo::Instruction* hlo, int64_t leaf = 0);
@@ -117,12 +121,13 @@ class Emitter {
   // A constant of the program; shares the literal's bytes.
   absl::StatusOr<Nd> AddConstant(const hlo::Literal& literal);
 
-  // Emits a called computation with these leaves for its parameters (all parameters' leaves in order), and
-  // gives the leaves of its root. Views among them are fine.
+  // Emits a called computation with these leaves for its parameters (all parameters' leaves in
+  // order), and gives the leaves of its root. Views among them are fine.
   absl::StatusOr<std::vector<Nd>> EmitComputation(const hlo::Computation& computation,
                                                   absl::Span<const Nd> parameters);
-  // The tile results of an element-wise computation over scalars (a reducer, a comparator), applied to
-  // operands of equal pattern: one for each parameter. Results are new tiles (or operands passed through).
+  // The tile results of an element-wise computation over scalars (a reducer, a comparator), applied
+  // to operands of equal pattern: one for each parameter. Results are new tiles (or operands passed
+  // through).
   absl::StatusOr<std::vector<Operand>> ApplyScalar(const hlo::Computation& computation,
                                                    absl::Span<const Operand> arguments);
 
@@ -132,13 +137,14 @@ class Emitter {
   Tile NewPsum(int partitions, int64_t free, DType dtype = DType::kF32);
   bool InPsum(const Operand& operand) const;
   int64_t TileBytes(uint32_t var) const { return serial_.program.variables[var].partition_bytes; }
-  // The tile seen by DMA: dims are [partitions, free dims ...], dense from (first partition, start).
+  // The tile seen by DMA: dims are [partitions, free dims ...], dense from (first partition,
+  // start).
   Nd At(const Tile& tile, Dims dims, int first_partition = 0, int64_t start = 0) const;
   // An operand seen by DMA: [partitions, up to 4 free dims of the pattern].
   Nd At(const Operand& operand) const;
 
-  // ---- Transfers. Both sides have the same dims and element size; more than 5 dims and large sizes are
-  // split. An empty one does nothing.
+  // ---- Transfers. Both sides have the same dims and element size; more than 5 dims and large
+  // sizes are split. An empty one does nothing.
   void Dma(const Nd& dst, const Nd& src, isa::DmaOp op = isa::DmaOp::kCopy);
   // Indirect: dim 0 of the indexed side moves by index_stride (bytes) per unit of index(i), i32 in
   // `index_var` from byte `index_offset`, instead of by its own stride. At most 5 dims.
@@ -150,16 +156,17 @@ class Emitter {
   };
   void Gather(const Nd& dst, const Nd& src, const Index& index);
   void Scatter(const Nd& dst, const Nd& src, const Index& index, isa::DmaOp op = isa::DmaOp::kCopy);
-  // A tile of the view's data: its first `partition_dims` dims, row-major, are the partitions, the others the
-  // free elements. Comes from a cache of what is in SBUF already; do not write to it.
+  // A tile of the view's data: its first `partition_dims` dims, row-major, are the partitions, the
+  // others the free elements. Comes from a cache of what is in SBUF already; do not write to it.
   Tile LoadShared(const Nd& view, int partition_dims = 1);
-  // The cache itself: a tile that holds the view's elements as `dtype` (its own, or a cast), and a promise that a
-  // tile does and will not change.
+  // The cache itself: a tile that holds the view's elements as `dtype` (its own, or a cast), and a
+  // promise that a tile does and will not change.
   absl::optional<Tile> FindShared(const Nd& view, int partition_dims, DType dtype);
   void KeepShared(const Nd& view, int partition_dims, const Tile& tile);
   // Length of the rows, one a partition, in which a dense array is in SBUF already; 0 if it is not.
   int64_t SharedRow(const Nd& nd) const;
-  // Writes a whole tile to a part of a result that nothing else writes, and remembers it for LoadShared.
+  // Writes a whole tile to a part of a result that nothing else writes, and remembers it for
+  // LoadShared.
   void Store(const Nd& part, int partition_dims, const Tile& tile);
 
   // ---- Instructions; see isa.h for what they do.
@@ -176,18 +183,19 @@ class Emitter {
   void TensorScalar(const Operand& dst, const Operand& a, AluOp op0, const Scalar& s0,
                     AluOp op1 = AluOp::kBypass, const Scalar& s1 = 0, uint8_t flags = 0,
                     Engine engine = kAnyEngine);
-  void ScalarTensorTensor(const Operand& dst, const Operand& a, AluOp op0, const Scalar& s, AluOp op1,
-                          const Operand& b, Engine engine = kAnyEngine);
+  void ScalarTensorTensor(const Operand& dst, const Operand& a, AluOp op0, const Scalar& s,
+                          AluOp op1, const Operand& b, Engine engine = kAnyEngine);
   // dst = convert(src), exact for every pair of types.
   void Copy(const Operand& dst, const Operand& src, Engine engine = kAnyEngine);
-  void Select(const Operand& dst, const Operand& pred, const Operand& on_true, const Operand& on_false,
-              Engine engine = kAnyEngine);
+  void Select(const Operand& dst, const Operand& pred, const Operand& on_true,
+              const Operand& on_false, Engine engine = kAnyEngine);
   void CopyPredicated(const Operand& dst, const Operand& src, const Operand& pred,
                       Engine engine = kAnyEngine);
   void Memset(const Operand& dst, double value, Engine engine = kAnyEngine);
   void MemsetInt(const Operand& dst, int64_t value, Engine engine = kAnyEngine);
   // dst [P, N] = op over the innermost `dims` dims of src [P, N..., R...].
-  void Reduce(const Operand& dst, const Operand& src, AluOp op, int dims, Engine engine = kAnyEngine);
+  void Reduce(const Operand& dst, const Operand& src, AluOp op, int dims,
+              Engine engine = kAnyEngine);
   void Scan(const Operand& dst, const Operand& src, AluOp op, const Scalar& initial,
             Engine engine = kAnyEngine);
   void Reciprocal(const Operand& dst, const Operand& src);
@@ -195,13 +203,15 @@ class Emitter {
   void BnAggr(const Operand& dst, const Operand& src);
   void Max8(const Operand& dst, const Operand& src);
   void FindIndex8(const Operand& dst, const Operand& src, const Operand& values);
-  void MatchReplace8(const Operand& dst, const Operand& src, const Operand& values, float replacement);
+  void MatchReplace8(const Operand& dst, const Operand& src, const Operand& values,
+                     float replacement);
   void Transpose32(const Operand& dst, const Operand& src);
-  // dst = base + per_partition * partition + sum steps[i] * index[i] over dst's own free dims (outermost
-  // first, as many steps as given, aligned to the innermost).
-  void Iota(const Operand& dst, int64_t base, int64_t per_partition, absl::Span<const int64_t> steps);
-  void AffineSelect(const Operand& dst, const Operand& src, AluOp compare, double otherwise, int64_t base,
-                    int64_t per_partition, absl::Span<const int64_t> steps);
+  // dst = base + per_partition * partition + sum steps[i] * index[i] over dst's own free dims
+  // (outermost first, as many steps as given, aligned to the innermost).
+  void Iota(const Operand& dst, int64_t base, int64_t per_partition,
+            absl::Span<const int64_t> steps);
+  void AffineSelect(const Operand& dst, const Operand& src, AluOp compare, double otherwise,
+                    int64_t base, int64_t per_partition, absl::Span<const int64_t> steps);
   void PartitionReduce(const Operand& dst, const Operand& src, AluOp op);
   void PartitionBroadcast(const Operand& dst, const Operand& src);
   void GatherFree(const Operand& dst, const Operand& src, const Operand& index);
@@ -214,12 +224,12 @@ class Emitter {
   void Raw(isa::Instruction instruction, Engine engine);
 
   // ---- Segments. Emission starts in segment 0. A segment not given a terminator halts.
-  uint32_t NewSegment();                   // reserves a number
+  uint32_t NewSegment();  // reserves a number
   uint32_t current_segment() const;
-  void StartSegment(uint32_t segment);     // what follows goes there; each segment is started once
+  void StartSegment(uint32_t segment);  // what follows goes there; each segment is started once
   void SetTerminator(uint32_t segment, const isa::Terminator& terminator);
-  // Segments started from `first` to the current one, inclusive, run repeatedly: values that enter the loop
-  // stay alive until its end. Call it when the last of them is the current one.
+  // Segments started from `first` to the current one, inclusive, run repeatedly: values that enter
+  // the loop stay alive until its end. Call it when the last of them is the current one.
   void MarkLoop(uint32_t first);
 
   // ---- For the driver of code generation.
@@ -241,7 +251,8 @@ class Emitter {
   bool AllInteger(const isa::Instruction& instruction) const;
   void Append(isa::Instruction instruction, Engine engine);
   void AppendDma(const isa::DmaDescriptor& dma);
-  void Transfer(const Nd& dst, const Nd& src, isa::DmaOp op, const Index* index, isa::IndexSide side);
+  void Transfer(const Nd& dst, const Nd& src, isa::DmaOp op, const Index* index,
+                isa::IndexSide side);
   uint32_t DebugEntry();
   uint32_t AddVariable(isa::Variable variable);
   void SetScalar(const Scalar& scalar, float* imm, Operand* operand);
@@ -258,14 +269,14 @@ class Emitter {
   absl::flat_hash_map<const hlo::Instruction*, uint32_t> debug_;
   absl::flat_hash_map<const hlo::Instruction*, std::vector<Nd>> values_;
   absl::flat_hash_map<const hlo::Instruction*, std::vector<int64_t>> output_of_;  // entry roots
-  absl::flat_hash_map<const void*, Nd> constants_;      // by the literal's bytes
+  absl::flat_hash_map<const void*, Nd> constants_;  // by the literal's bytes
   std::vector<uint32_t> outputs_;
   std::vector<bool> output_taken_;
   absl::flat_hash_map<uint32_t, std::vector<CacheEntry>> cache_;  // by HBM variable
   absl::flat_hash_map<uint32_t, uint32_t> cached_tile_;           // tile variable -> HBM variable
   std::deque<uint32_t> cached_order_;                             // tiles, oldest first
   int64_t evacuations_ = 0;
-  int64_t cached_bytes_ = 0;                                      // a partition, of those in cached_order_
+  int64_t cached_bytes_ = 0;  // a partition, of those in cached_order_
 };
 
 }  // namespace glia::compiler

@@ -81,8 +81,8 @@ void Emitter::Transfer(const Nd& dst, const Nd& src, isa::DmaOp op, const Index*
                        isa::IndexSide side) {
   if (!ok()) return;
   if (dst.dims != src.dims || dst.element_bytes() != src.element_bytes()) {
-    Fail(absl::InternalError(
-        absl::StrCat("transfer between unlike arrays: ", dst.ToString(), " from ", src.ToString())));
+    Fail(absl::InternalError(absl::StrCat("transfer between unlike arrays: ", dst.ToString(),
+                                          " from ", src.ToString())));
     return;
   }
   if (dst.elements() == 0) return;
@@ -97,8 +97,8 @@ void Emitter::Transfer(const Nd& dst, const Nd& src, isa::DmaOp op, const Index*
     to.insert(to.begin(), dst.strides[0]);
     from.insert(from.begin(), src.strides[0]);
     if (dims.size() > static_cast<size_t>(isa::kDmaDims)) {
-      Fail(absl::InternalError(absl::StrCat("indirect transfer of ", dims.size(), " dims; at most ",
-                                            isa::kDmaDims)));
+      Fail(absl::InternalError(
+          absl::StrCat("indirect transfer of ", dims.size(), " dims; at most ", isa::kDmaDims)));
       return;
     }
   }
@@ -196,7 +196,8 @@ absl::optional<Tile> Emitter::FindShared(const Nd& view, int partition_dims, DTy
   const auto entries = cache_.find(key.var);
   if (entries == cache_.end()) return absl::nullopt;
   for (const CacheEntry& entry : entries->second) {
-    if (entry.partition_dims == partition_dims && entry.tile.dtype == dtype && SameNd(entry.view, key)) {
+    if (entry.partition_dims == partition_dims && entry.tile.dtype == dtype &&
+        SameNd(entry.view, key)) {
       return entry.tile;
     }
   }
@@ -229,7 +230,8 @@ int64_t Emitter::SharedRow(const Nd& nd) const {
     if (v.offset != nd.offset || entry.partition_dims != 1 || v.rank() != 2) continue;
     const bool dense = (v.dims[1] == 1 || v.strides[1] == v.element_bytes()) &&
                        (v.dims[0] == 1 || v.strides[0] == v.dims[1] * v.element_bytes());
-    if (dense && v.dims[0] * v.dims[1] == std::min(nd.elements(), isa::kPartitions * v.dims[1])) return v.dims[1];
+    if (dense && v.dims[0] * v.dims[1] == std::min(nd.elements(), isa::kPartitions * v.dims[1]))
+      return v.dims[1];
   }
   return 0;
 }

@@ -13,7 +13,9 @@ using isa::Opcode;
 
 Operand Tile::all() const { return part(partitions, 0, free); }
 
-Operand Tile::part(int p, int64_t start, int64_t count) const { return pattern(p, start, {count}, {1}); }
+Operand Tile::part(int p, int64_t start, int64_t count) const {
+  return pattern(p, start, {count}, {1});
+}
 
 Operand Tile::pattern(int p, int64_t start, absl::Span<const int64_t> sizes,
                       absl::Span<const int64_t> strides) const {
@@ -54,10 +56,11 @@ Tile Emitter::NewTile(DType dtype, int partitions, int64_t free, absl::string_vi
   v.partitions = partitions;
   v.partition_bytes = free * isa::DTypeBytes(dtype);
   v.bytes = partitions * v.partition_bytes;
-  if (partitions < 1 || partitions > isa::kPartitions || free < 1 || v.partition_bytes > kMaxTileBytes) {
+  if (partitions < 1 || partitions > isa::kPartitions || free < 1 ||
+      v.partition_bytes > kMaxTileBytes) {
     Fail(absl::InternalError(absl::StrCat("tile '", std::string(name), "' of ", partitions, " x ",
-                                          v.partition_bytes, " bytes; the limits are ", isa::kPartitions, " x ",
-                                          kMaxTileBytes)));
+                                          v.partition_bytes, " bytes; the limits are ",
+                                          isa::kPartitions, " x ", kMaxTileBytes)));
   }
   tile.var = AddVariable(std::move(v));
   return tile;
@@ -79,7 +82,8 @@ Tile Emitter::NewPsum(int partitions, int64_t free, DType dtype) {
   if (partitions < 1 || partitions > isa::kPartitions || free < 1 ||
       v.partition_bytes > isa::kPsumBankBytes) {
     Fail(absl::InternalError(absl::StrCat("PSUM tile of ", partitions, " x ", v.partition_bytes,
-                                          " bytes; a bank has ", isa::kPartitions, " x ", isa::kPsumBankBytes)));
+                                          " bytes; a bank has ", isa::kPartitions, " x ",
+                                          isa::kPsumBankBytes)));
   }
   tile.var = AddVariable(std::move(v));
   return tile;
@@ -98,8 +102,8 @@ bool Emitter::AllInteger(const Instruction& i) const {
   return true;
 }
 
-// The engine that computes the instruction exactly as HLO asks: fp32 engines for floats, POOL for integers that
-// fp32 cannot hold, for functions without a table, and for results that must wrap.
+// The engine that computes the instruction exactly as HLO asks: fp32 engines for floats, POOL for
+// integers that fp32 cannot hold, for functions without a table, and for results that must wrap.
 Engine Emitter::Choose(const Instruction& i, Engine wanted) const {
   if (wanted != kAnyEngine) return wanted;
   const isa::InstructionInfo& info = *isa::FindInstruction(i.opcode);
@@ -114,7 +118,8 @@ Engine Emitter::Choose(const Instruction& i, Engine wanted) const {
   for (AluOp op : {i.op0, i.op1}) {
     if ((isa::FindAluOp(op)->engines & isa::Bit(Engine::kDve)) == 0) return Engine::kPool;
   }
-  if (i.opcode == Opcode::kMemset) return isa::DTypeBytes(i.dst.dtype) == 8 ? Engine::kPool : Engine::kDve;
+  if (i.opcode == Opcode::kMemset)
+    return isa::DTypeBytes(i.dst.dtype) == 8 ? Engine::kPool : Engine::kDve;
   if (!AllInteger(i)) {
     // A select or copy among 32-bit integers by a float predicate does not occur: floats go to DVE.
     return Engine::kDve;
@@ -124,7 +129,8 @@ Engine Emitter::Choose(const Instruction& i, Engine wanted) const {
   if (i.opcode == Opcode::kTensorCopy && i.src0.dtype == i.dst.dtype) return Engine::kDve;
   const bool raw = isa::FindAluOp(i.op0)->raw_bits && i.op1 == AluOp::kBypass;
   if (raw) {
-    const bool alike = (!i.src1.present() || i.src1.dtype == i.src0.dtype) && i.dst.dtype == i.src0.dtype;
+    const bool alike =
+        (!i.src1.present() || i.src1.dtype == i.src0.dtype) && i.dst.dtype == i.src0.dtype;
     return widest <= 4 && alike && i.src1.present() ? Engine::kDve : Engine::kPool;
   }
   // fp32 holds integers of 16 bits; results in range neither saturate nor wrap.
@@ -158,8 +164,8 @@ void Emitter::Append(Instruction instruction, Engine engine) {
   serial_.segments.back().instructions.push_back({instruction, engine});
 }
 
-void Emitter::Matmul(const Operand& dst, const Operand& stationary, const Operand& moving, bool accumulate,
-                     bool exact_one_zero) {
+void Emitter::Matmul(const Operand& dst, const Operand& stationary, const Operand& moving,
+                     bool accumulate, bool exact_one_zero) {
   Instruction i;
   i.opcode = Opcode::kMatmul;
   i.dst = dst;
@@ -186,8 +192,8 @@ void Emitter::Evacuate(const Operand& dst, const Operand& src) {
 }
 
 void Emitter::Activate(const Operand& dst, const Operand& src, ActFn fn, const Scalar& scale,
-                       absl::optional<Operand> bias, float parameter, absl::optional<Operand> accumulator,
-                       Engine engine) {
+                       absl::optional<Operand> bias, float parameter,
+                       absl::optional<Operand> accumulator, Engine engine) {
   Instruction i;
   i.opcode = Opcode::kActivate;
   i.fn = fn;
@@ -214,8 +220,8 @@ void Emitter::TensorTensor(const Operand& dst, const Operand& a, const Operand& 
   Append(i, Choose(i, engine));
 }
 
-void Emitter::TensorScalar(const Operand& dst, const Operand& a, AluOp op0, const Scalar& s0, AluOp op1,
-                           const Scalar& s1, uint8_t flags, Engine engine) {
+void Emitter::TensorScalar(const Operand& dst, const Operand& a, AluOp op0, const Scalar& s0,
+                           AluOp op1, const Scalar& s1, uint8_t flags, Engine engine) {
   Instruction i;
   i.opcode = Opcode::kTensorScalar;
   i.op0 = op0;
@@ -228,8 +234,8 @@ void Emitter::TensorScalar(const Operand& dst, const Operand& a, AluOp op0, cons
   Append(i, Choose(i, engine));
 }
 
-void Emitter::ScalarTensorTensor(const Operand& dst, const Operand& a, AluOp op0, const Scalar& s, AluOp op1,
-                                 const Operand& b, Engine engine) {
+void Emitter::ScalarTensorTensor(const Operand& dst, const Operand& a, AluOp op0, const Scalar& s,
+                                 AluOp op1, const Operand& b, Engine engine) {
   Instruction i;
   i.opcode = Opcode::kScalarTensorTensor;
   i.op0 = op0;
@@ -260,7 +266,8 @@ void Emitter::Select(const Operand& dst, const Operand& pred, const Operand& on_
   Append(i, Choose(i, engine));
 }
 
-void Emitter::CopyPredicated(const Operand& dst, const Operand& src, const Operand& pred, Engine engine) {
+void Emitter::CopyPredicated(const Operand& dst, const Operand& src, const Operand& pred,
+                             Engine engine) {
   Instruction i;
   i.opcode = Opcode::kCopyPredicated;
   i.dst = dst;
@@ -299,7 +306,8 @@ void Emitter::Reduce(const Operand& dst, const Operand& src, AluOp op, int dims,
   Append(i, Choose(i, engine));
 }
 
-void Emitter::Scan(const Operand& dst, const Operand& src, AluOp op, const Scalar& initial, Engine engine) {
+void Emitter::Scan(const Operand& dst, const Operand& src, AluOp op, const Scalar& initial,
+                   Engine engine) {
   Instruction i;
   i.opcode = Opcode::kScan;
   i.op0 = op;
@@ -375,7 +383,8 @@ void Emitter::Transpose32(const Operand& dst, const Operand& src) {
 
 namespace {
 
-void SetPattern(int64_t base, int64_t per_partition, absl::Span<const int64_t> steps, Instruction* i) {
+void SetPattern(int64_t base, int64_t per_partition, absl::Span<const int64_t> steps,
+                Instruction* i) {
   i->imm_int = base;
   i->mult = static_cast<int32_t>(per_partition);
   const size_t unused = isa::kFreeDims - steps.size();

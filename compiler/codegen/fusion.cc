@@ -13,7 +13,9 @@ using hlo::Opcode;
 
 class UnionFind {
  public:
-  explicit UnionFind(size_t n) : parent_(n) { std::iota(parent_.begin(), parent_.end(), size_t{0}); }
+  explicit UnionFind(size_t n) : parent_(n) {
+    std::iota(parent_.begin(), parent_.end(), size_t{0});
+  }
   size_t Find(size_t i) {
     while (parent_[i] != i) i = parent_[i] = parent_[parent_[i]];
     return i;
@@ -72,7 +74,8 @@ std::vector<Unit> PlanUnits(const hlo::Computation& computation) {
   absl::flat_hash_map<const Instruction*, size_t> index;
   for (size_t i = 0; i < order.size(); ++i) index[order[i]] = i;
 
-  // Instructions of one stage have no path between them that leaves element-wise work of these dims.
+  // Instructions of one stage have no path between them that leaves element-wise work of these
+  // dims.
   std::vector<int64_t> stage(order.size(), 0);
   UnionFind groups(order.size());
   for (size_t i = 0; i < order.size(); ++i) {
@@ -81,7 +84,8 @@ std::vector<Unit> PlanUnits(const hlo::Computation& computation) {
       stage[i] = std::max(stage[i], stage[index[operand]] + step);
     }
     for (const Instruction* operand : order[i]->operands()) {
-      if (Fuses(*operand, *order[i]) && stage[index[operand]] == stage[i]) groups.Merge(i, index[operand]);
+      if (Fuses(*operand, *order[i]) && stage[index[operand]] == stage[i])
+        groups.Merge(i, index[operand]);
     }
   }
   std::vector<std::vector<size_t>> members(order.size());

@@ -14,14 +14,14 @@ struct Unit {
   bool elementwise = false;
 };
 
-// Views (broadcast, transpose, slice, ...), constants, parameters, iota and tuples are not listed: they take
-// effect where they are read.
+// Views (broadcast, transpose, slice, ...), constants, parameters, iota and tuples are not listed:
+// they take effect where they are read.
 bool IsLazy(hlo::Opcode opcode);
 // An element-wise operation that a group can hold.
 bool IsFusible(const hlo::Instruction& hlo);
 
-// All others that the root or a side effect needs, in an order that respects their dependencies. A group is
-// convex: no path leaves it and comes back. Linear time.
+// All others that the root or a side effect needs, in an order that respects their dependencies. A
+// group is convex: no path leaves it and comes back. Linear time.
 std::vector<Unit> PlanUnits(const hlo::Computation& computation);
 
 }  // namespace glia::compiler

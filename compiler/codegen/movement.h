@@ -8,8 +8,8 @@
 
 namespace glia::compiler {
 
-// Sets every element of an array in HBM: to the scalar in HBM, or, without one, to `splat` (float types) or
-// `splat_int` (integers and pred).
+// Sets every element of an array in HBM: to the scalar in HBM, or, without one, to `splat` (float
+// types) or `splat_int` (integers and pred).
 void Fill(Emitter& e, const Nd& target, const Nd* scalar, double splat, int64_t splat_int);
 
 }  // namespace glia::compiler

@@ -116,12 +116,13 @@ absl::optional<Nd> ReshapeNd(const Nd& nd, const Dims& dims) {
   if (nd.elements() == 0) {
     return DenseNd(nd.var, nd.dtype, dims, nd.offset);
   }
-  // Source dims other than 1, neighbours merged where they are one dim; each is then cut from the inside.
+  // Source dims other than 1, neighbours merged where they are one dim; each is then cut from the
+  // inside.
   Dims sizes = nd.dims;
   Dims strides = nd.strides;
   Collapse(&sizes, {&strides});
   int64_t source = static_cast<int64_t>(sizes.size()) - 1;
-  int64_t left = sizes[source];   // of the current source dim, not yet given to result dims
+  int64_t left = sizes[source];  // of the current source dim, not yet given to result dims
   int64_t step = strides[source];
   for (int64_t i = static_cast<int64_t>(dims.size()) - 1; i >= 0; --i) {
     if (dims[i] == 1) continue;
@@ -166,18 +167,30 @@ void Collapse(Dims* dims, absl::Span<Dims* const> parts) {
 
 absl::StatusOr<isa::DType> DeviceType(hlo::PrimitiveType type) {
   switch (type) {
-    case hlo::kPred: return isa::DType::kPred;
-    case hlo::kU8: return isa::DType::kU8;
-    case hlo::kS8: return isa::DType::kI8;
-    case hlo::kU16: return isa::DType::kU16;
-    case hlo::kS16: return isa::DType::kI16;
-    case hlo::kU32: return isa::DType::kU32;
-    case hlo::kS32: return isa::DType::kI32;
-    case hlo::kU64: return isa::DType::kU64;
-    case hlo::kS64: return isa::DType::kI64;
-    case hlo::kF32: return isa::DType::kF32;
-    case hlo::kBF16: return isa::DType::kBf16;
-    case hlo::kF16: return isa::DType::kF16;
+    case hlo::kPred:
+      return isa::DType::kPred;
+    case hlo::kU8:
+      return isa::DType::kU8;
+    case hlo::kS8:
+      return isa::DType::kI8;
+    case hlo::kU16:
+      return isa::DType::kU16;
+    case hlo::kS16:
+      return isa::DType::kI16;
+    case hlo::kU32:
+      return isa::DType::kU32;
+    case hlo::kS32:
+      return isa::DType::kI32;
+    case hlo::kU64:
+      return isa::DType::kU64;
+    case hlo::kS64:
+      return isa::DType::kI64;
+    case hlo::kF32:
+      return isa::DType::kF32;
+    case hlo::kBF16:
+      return isa::DType::kBf16;
+    case hlo::kF16:
+      return isa::DType::kF16;
     default:
       return absl::UnimplementedError(
           absl::StrCat("the device has no type ", std::string(hlo::Name(type)),

@@ -16,8 +16,9 @@ namespace glia::compiler {
 
 using Dims = std::vector<int64_t>;
 
-// Element (i0, i1, ...) is at byte offset + sum i[k] * strides[k] of variable `var`. Strides are in bytes; 0
-// repeats, a negative one runs backwards. A tile in SBUF or PSUM is row-major [partitions, bytes].
+// Element (i0, i1, ...) is at byte offset + sum i[k] * strides[k] of variable `var`. Strides are in
+// bytes; 0 repeats, a negative one runs backwards. A tile in SBUF or PSUM is row-major [partitions,
+// bytes].
 struct Nd {
   uint32_t var = UINT32_MAX;
   isa::DType dtype = isa::DType::kF32;
@@ -50,8 +51,8 @@ Nd InsertDim(Nd nd, int64_t dim, int64_t size = 1, int64_t stride = 0);
 // The same elements in row-major order under other dims, if strides can say it.
 absl::optional<Nd> ReshapeNd(const Nd& nd, const Dims& dims);
 
-// Merges neighbouring dims that are one dim in all of `parts` (strides of one part each, of the rank of
-// dims), and drops dims of size 1. At least one dim remains.
+// Merges neighbouring dims that are one dim in all of `parts` (strides of one part each, of the
+// rank of dims), and drops dims of size 1. At least one dim remains.
 void Collapse(Dims* dims, absl::Span<Dims* const> parts);
 
 int64_t Product(absl::Span<const int64_t> dims);

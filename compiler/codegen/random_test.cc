@@ -1,4 +1,5 @@
-// Random graphs of all kinds of operations: fusion, views, reuse of memory and synchronization together.
+// Random graphs of all kinds of operations: fusion, views, reuse of memory and synchronization
+// together.
 #include <random>
 
 #include "absl/strings/str_cat.h"
@@ -15,7 +16,8 @@ using hlo::Shape;
 
 class Generator {
  public:
-  Generator(uint64_t seed, int64_t max_elements) : random_(seed), builder_("random"), max_elements_(max_elements) {
+  Generator(uint64_t seed, int64_t max_elements)
+      : random_(seed), builder_("random"), max_elements_(max_elements) {
     for (int i = 0; i < 3; ++i) Parameter();
   }
 
@@ -55,9 +57,15 @@ class Generator {
     const int64_t rank = x.shape().rank(), dim = rank == 0 ? 0 : Below(rank);
     Op y;
     switch (Below(13)) {
-      case 0: y = Small(x); break;
-      case 1: y = Add(x, Small(x)); break;
-      case 2: y = Select(Lt(x, Filled(&builder_, x.shape(), 0.1)), Neg(x), x); break;
+      case 0:
+        y = Small(x);
+        break;
+      case 1:
+        y = Add(x, Small(x));
+        break;
+      case 2:
+        y = Select(Lt(x, Filled(&builder_, x.shape(), 0.1)), Neg(x), x);
+        break;
       case 3: {  // with another value of the same dims, if there is one
         Op other = x;
         for (int i = 0; i < 8; ++i) {
@@ -74,7 +82,9 @@ class Generator {
         y = Transpose(x, permutation);
         break;
       }
-      case 5: y = Reshape(x, {x.shape().elements()}); break;
+      case 5:
+        y = Reshape(x, {x.shape().elements()});
+        break;
       case 6: {
         if (rank == 0) return;
         const int64_t start = Below(dims[dim] + 1), limit = start + Below(dims[dim] - start + 1);
@@ -105,7 +115,8 @@ class Generator {
         }
         const bool add = Below(2) == 0;
         y = Reduce(Small(x), hlo::ConstantR0<float>(&builder_, add ? 0.0f : -INFINITY),
-                   builder_.ScalarComputation(add ? Opcode::kAdd : Opcode::kMaximum, hlo::kF32), over);
+                   builder_.ScalarComputation(add ? Opcode::kAdd : Opcode::kMaximum, hlo::kF32),
+                   over);
         y = Small(y);
         break;
       }

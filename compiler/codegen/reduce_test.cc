@@ -42,7 +42,8 @@ absl::Status Check(const ReduceCase& c, Opcode opcode, PrimitiveType type, doubl
                    const Tolerance& tolerance = {}) {
   hlo::Builder b("reduce");
   const hlo::Op x = Parameter(&b, 0, Shape(type, c.dims));
-  const hlo::Op y = Reduce(x, ConstantScalar(&b, type, init), b.ScalarComputation(opcode, type), c.reduced);
+  const hlo::Op y =
+      Reduce(x, ConstantScalar(&b, type, init), b.ScalarComputation(opcode, type), c.reduced);
   auto module = b.Build(y);
   if (!module.ok()) return module.status();
   return CheckModule(**module, {RandomLiteral(Shape(type, c.dims), 3)}, tolerance);
@@ -50,7 +51,8 @@ absl::Status Check(const ReduceCase& c, Opcode opcode, PrimitiveType type, doubl
 
 TEST(ReduceTest, Floats) {
   for (const ReduceCase& c : kShapes) {
-    SCOPED_TRACE(absl::StrCat("[", absl::StrJoin(c.dims, ","), "] over ", absl::StrJoin(c.reduced, ",")));
+    SCOPED_TRACE(
+        absl::StrCat("[", absl::StrJoin(c.dims, ","), "] over ", absl::StrJoin(c.reduced, ",")));
     GLIA_EXPECT_OK(Check(c, Opcode::kAdd, hlo::kF32, 0, {2e-3, 1e-4}));
     GLIA_EXPECT_OK(Check(c, Opcode::kAdd, hlo::kF32, 1.5, {2e-3, 1e-4}));
     GLIA_EXPECT_OK(Check(c, Opcode::kMaximum, hlo::kF32, -INFINITY));
@@ -60,7 +62,8 @@ TEST(ReduceTest, Floats) {
 
 TEST(ReduceTest, IntegersAreExact) {
   for (const ReduceCase& c : kShapes) {
-    SCOPED_TRACE(absl::StrCat("[", absl::StrJoin(c.dims, ","), "] over ", absl::StrJoin(c.reduced, ",")));
+    SCOPED_TRACE(
+        absl::StrCat("[", absl::StrJoin(c.dims, ","), "] over ", absl::StrJoin(c.reduced, ",")));
     GLIA_EXPECT_OK(Check(c, Opcode::kAdd, hlo::kS32, 1 << 30));
     GLIA_EXPECT_OK(Check(c, Opcode::kMultiply, hlo::kS64, 3));
     GLIA_EXPECT_OK(Check(c, Opcode::kMaximum, hlo::kU8, 3));
@@ -91,11 +94,15 @@ pick {
   ROOT t = (f32[], s32[]) tuple(v, i)
 }
 ENTRY main {
-  x = f32[)", dims, R"(] parameter(0)
-  i = s32[)", dims, R"(] iota(), iota_dimension=)", dim, R"(
+  x = f32[)",
+                      dims, R"(] parameter(0)
+  i = s32[)",
+                      dims, R"(] iota(), iota_dimension=)", dim, R"(
   inf = f32[] constant(-inf)
   zero = s32[] constant(0)
-  ROOT r = (f32[)", kept, R"(], s32[)", kept, "]) reduce(x, i, inf, zero), dimensions={", dim, R"(}, to_apply=pick
+  ROOT r = (f32[)",
+                      kept, R"(], s32[)", kept, "]) reduce(x, i, inf, zero), dimensions={", dim,
+                      R"(}, to_apply=pick
 })");
 }
 

@@ -32,10 +32,12 @@ size_t Instructions(const isa::Program& program) {
 // A sum whose terms are all needed again, in the opposite order: none of them can be dropped.
 std::string ManyLive(int terms) {
   std::string text = "ENTRY main {\n x0 = f32[128,2048] parameter(0)\n";
-  for (int i = 1; i <= terms; ++i) absl::StrAppend(&text, "x", i, " = f32[128,2048] cosine(x", i - 1, ")\n");
+  for (int i = 1; i <= terms; ++i)
+    absl::StrAppend(&text, "x", i, " = f32[128,2048] cosine(x", i - 1, ")\n");
   absl::StrAppend(&text, "s", terms, " = f32[128,2048] negate(x", terms, ")\n");
   for (int i = terms - 1; i >= 0; --i) {
-    absl::StrAppend(&text, i == 0 ? "ROOT " : "", "s", i, " = f32[128,2048] add(s", i + 1, ", x", i, ")\n");
+    absl::StrAppend(&text, i == 0 ? "ROOT " : "", "s", i, " = f32[128,2048] add(s", i + 1, ", x", i,
+                    ")\n");
   }
   return text + "}";
 }
@@ -72,8 +74,10 @@ TEST(AllocateTest, ScratchIsReused) {
   std::string text = "ENTRY main {\n t0 = f32[300,200] parameter(0)\n";
   for (int i = 1; i <= 20; ++i) {
     const int a = i % 2 == 1 ? 200 : 300, b = 500 - a;
-    absl::StrAppend(&text, "r", i, " = f32[", a, ",", b, "] transpose(t", i - 1, "), dimensions={1,0}\n");
-    absl::StrAppend(&text, i == 20 ? "ROOT " : "", "t", i, " = f32[", a, ",", b, "] reshape(r", i, ")\n");
+    absl::StrAppend(&text, "r", i, " = f32[", a, ",", b, "] transpose(t", i - 1,
+                    "), dimensions={1,0}\n");
+    absl::StrAppend(&text, i == 20 ? "ROOT " : "", "t", i, " = f32[", a, ",", b, "] reshape(r", i,
+                    ")\n");
   }
   text += "}";
   GLIA_EXPECT_OK(CheckText(text));
@@ -139,11 +143,13 @@ ENTRY main {
   ROOT c = f32[4] custom-call(x), custom_call_target="foo", metadata={op_type="aten::foo"}
 })");
   EXPECT_EQ(custom.status().code(), absl::StatusCode::kUnimplemented);
-  EXPECT_NE(custom.status().message().find("'c' (custom-call f32[4], from aten::foo"), absl::string_view::npos)
+  EXPECT_NE(custom.status().message().find("'c' (custom-call f32[4], from aten::foo"),
+            absl::string_view::npos)
       << custom.status().message();
   auto wide = Compile("ENTRY main {\n x = f64[4] parameter(0)\n ROOT y = f64[4] negate(x)\n}");
   EXPECT_EQ(wide.status().code(), absl::StatusCode::kUnimplemented);
-  EXPECT_NE(wide.status().message().find("f64"), absl::string_view::npos) << wide.status().message();
+  EXPECT_NE(wide.status().message().find("f64"), absl::string_view::npos)
+      << wide.status().message();
 }
 
 TEST(CodegenTest, ConstantsShareTheLiteralsBytes) {

@@ -44,7 +44,7 @@ using Clock = std::array<uint32_t, kAgents>;  // sequence of each agent known to
 // Who touched a range of bytes last.
 struct Interval {
   int64_t end = 0;
-  Event writer;  // sequence 0: none
+  Event writer;                // sequence 0: none
   std::vector<Event> readers;  // since then, the last of each agent
 };
 
@@ -100,18 +100,19 @@ class Memory {
   std::map<int64_t, Interval> map_;
 };
 
-// The bytes [low, high) of a memory, and for HBM the pattern within: `run` bytes at low + sum index * stride,
-// strides positive and descending.
+// The bytes [low, high) of a memory, and for HBM the pattern within: `run` bytes at low + sum index
+// * stride, strides positive and descending.
 struct Range {
   int64_t space;
   int64_t low;
   int64_t high;
   int64_t run = 0;
-  absl::InlinedVector<std::pair<int64_t, int64_t>, isa::kDmaDims> dims;  // stride, size; empty: all bytes
+  absl::InlinedVector<std::pair<int64_t, int64_t>, isa::kDmaDims>
+      dims;  // stride, size; empty: all bytes
 };
 
-// Whether two patterns are known to share no byte: they repeat with a common stride, and keep to different
-// parts of it.
+// Whether two patterns are known to share no byte: they repeat with a common stride, and keep to
+// different parts of it.
 bool Disjoint(const Range& a, const Range& b) {
   for (const auto& [stride, size] : a.dims) {
     const auto part = [s = stride](const Range& r, int64_t* first, int64_t* last) {
@@ -128,14 +129,16 @@ bool Disjoint(const Range& a, const Range& b) {
       return *last <= s;
     };
     int64_t a_first, a_last, b_first, b_last;
-    if (part(a, &a_first, &a_last) && part(b, &b_first, &b_last) && (a_last <= b_first || b_last <= a_first)) {
+    if (part(a, &a_first, &a_last) && part(b, &b_first, &b_last) &&
+        (a_last <= b_first || b_last <= a_first)) {
       return true;
     }
   }
   return false;
 }
 
-// Who touched the bytes of an HBM variable: as Memory, but transfers that interleave do not conflict.
+// Who touched the bytes of an HBM variable: as Memory, but transfers that interleave do not
+// conflict.
 class PatternMemory {
  public:
   void Touch(const Range& range, Event event, bool write, std::vector<Event>* depends) {
@@ -167,7 +170,8 @@ class PatternMemory {
   };
   static constexpr size_t kMaxAccesses = 64;
 
-  void Visit(Node* node, const Range& range, uint32_t access, bool write, std::vector<Event>* depends) {
+  void Visit(Node* node, const Range& range, uint32_t access, bool write,
+             std::vector<Event>* depends) {
     // A long list is ended by a write that waits for all of it.
     const bool all = write && (range.dims.empty() || node->accesses.size() >= kMaxAccesses);
     for (uint32_t other : node->accesses) {
@@ -178,7 +182,8 @@ class PatternMemory {
       // From here on it stands for every byte.
       node->accesses.clear();
       if (!range.dims.empty()) {
-        accesses_.push_back({{range.space, range.low, range.high, 0, {}}, accesses_[access].event, true});
+        accesses_.push_back(
+            {{range.space, range.low, range.high, 0, {}}, accesses_[access].event, true});
         node->accesses.push_back(static_cast<uint32_t>(accesses_.size() - 1));
         return;
       }
@@ -203,16 +208,22 @@ class PatternMemory {
 Range RangeOf(const Program& program, uint32_t var, int64_t low, int64_t high) {
   const Variable& v = program.variables[var];
   switch (v.kind) {
-    case VariableKind::kStateBuffer: return {0, v.address + low, v.address + high, 0, {}};
-    case VariableKind::kPsum: return {1, v.address + low, v.address + high, 0, {}};
-    case VariableKind::kTmpBuf: return {kFirstHbm, v.hbm_offset + low, v.hbm_offset + high, 0, {}};
-    default: return {kFirstVariable + (v.alias >= 0 ? v.alias : static_cast<int64_t>(var)), low, high, 0, {}};
+    case VariableKind::kStateBuffer:
+      return {0, v.address + low, v.address + high, 0, {}};
+    case VariableKind::kPsum:
+      return {1, v.address + low, v.address + high, 0, {}};
+    case VariableKind::kTmpBuf:
+      return {kFirstHbm, v.hbm_offset + low, v.hbm_offset + high, 0, {}};
+    default:
+      return {
+          kFirstVariable + (v.alias >= 0 ? v.alias : static_cast<int64_t>(var)), low, high, 0, {}};
   }
 }
 
-// Bytes of one side of a transfer: in HBM from the first to the last; on chip those within a partition.
-Range SideRange(const Program& program, const isa::DmaDescriptor& dma, uint32_t var, uint64_t offset,
-                const int64_t* strides, bool indexed) {
+// Bytes of one side of a transfer: in HBM from the first to the last; on chip those within a
+// partition.
+Range SideRange(const Program& program, const isa::DmaDescriptor& dma, uint32_t var,
+                uint64_t offset, const int64_t* strides, bool indexed) {
   const Variable& v = program.variables[var];
   const int64_t pitch = isa::IsHbm(v.kind) ? 0 : v.partition_bytes;
   int64_t low = static_cast<int64_t>(offset), high = low + dma.element_bytes;
@@ -236,7 +247,8 @@ Range SideRange(const Program& program, const isa::DmaDescriptor& dma, uint32_t 
     }
     return RangeOf(program, var, low, high);
   }
-  std::sort(pattern.dims.begin(), pattern.dims.end(), [](const auto& a, const auto& b) { return a > b; });
+  std::sort(pattern.dims.begin(), pattern.dims.end(),
+            [](const auto& a, const auto& b) { return a > b; });
   pattern.run = dma.element_bytes;
   while (!pattern.dims.empty() && pattern.dims.back().first <= pattern.run) {
     pattern.run += pattern.dims.back().first * (pattern.dims.back().second - 1);
@@ -264,7 +276,8 @@ Accesses AccessesOf(const Program& program, const Instruction& instruction) {
       index.element_bytes = 4;
       index.size[0] = dma.size[0];
       const int64_t strides[isa::kDmaDims] = {4, 0, 0, 0, 0};
-      result.reads.push_back(SideRange(program, index, dma.index_var, dma.index_offset, strides, false));
+      result.reads.push_back(
+          SideRange(program, index, dma.index_var, dma.index_offset, strides, false));
     }
     result.writes.push_back(SideRange(program, dma, dma.dst_var, dma.dst_offset, dma.dst_stride,
                                       dma.index_side == isa::IndexSide::kDestination));
@@ -285,7 +298,8 @@ class SegmentSync {
       : program_(*program), queues_(queues), writable_(program->variables.size(), false) {
     for (size_t i = 0; i < program->variables.size(); ++i) {
       const Variable& v = program->variables[i];
-      if (v.kind == VariableKind::kOutput) writable_[v.alias >= 0 ? static_cast<size_t>(v.alias) : i] = true;
+      if (v.kind == VariableKind::kOutput)
+        writable_[v.alias >= 0 ? static_cast<size_t>(v.alias) : i] = true;
     }
   }
 
@@ -305,8 +319,8 @@ class SegmentSync {
     absl::InlinedVector<Event, 2> waits;
   };
 
-  // Which engine starts a transfer: stores follow what computed them, loads of what other kernels left in
-  // HBM go by POOL so that they do not hold up those of inputs and constants on SP.
+  // Which engine starts a transfer: stores follow what computed them, loads of what other kernels
+  // left in HBM go by POOL so that they do not hold up those of inputs and constants on SP.
   Engine IssuerOf(const isa::DmaDescriptor& dma) const {
     const Variable& src = program_.variables[dma.src_var];
     if (!isa::IsHbm(src.kind)) {
@@ -347,16 +361,16 @@ class SegmentSync {
       Join(&known, d);
       waited_[d.agent].push_back(d.sequence);
     }
-    // A transfer starts after its trigger, and with it after all that its engine has done before, and
-    // after the transfers before it in the queue.
+    // A transfer starts after its trigger, and with it after all that its engine has done before,
+    // and after the transfers before it in the queue.
     Clock& after = history_[item.event.agent].emplace_back(known);
     if (is_dma) {
       if (history_[item.event.agent].size() > 1) {
         const Clock& before = history_[item.event.agent][history_[item.event.agent].size() - 2];
         for (int a = 0; a < kAgents; ++a) after[a] = std::max(after[a], before[a]);
       }
-      after[static_cast<size_t>(item.engine)] =
-          std::max(after[static_cast<size_t>(item.engine)], counts_[static_cast<size_t>(item.engine)]);
+      after[static_cast<size_t>(item.engine)] = std::max(after[static_cast<size_t>(item.engine)],
+                                                         counts_[static_cast<size_t>(item.engine)]);
     }
     after[item.event.agent] = item.event.sequence;
     if (!is_dma) known[item.event.agent] = item.event.sequence;
@@ -365,7 +379,8 @@ class SegmentSync {
 
   void Touch(const Range& r, Event event, bool write, std::vector<Event>* depends) {
     if (r.space >= kFirstHbm) {
-      if (r.space >= kFirstVariable && !writable_[static_cast<size_t>(r.space - kFirstVariable)]) return;
+      if (r.space >= kFirstVariable && !writable_[static_cast<size_t>(r.space - kFirstVariable)])
+        return;
       hbm_[r.space].Touch(r, event, write, depends);
     } else if (write) {
       on_chip_[r.space].Write(r.low, r.high, event, depends);
@@ -381,12 +396,14 @@ class SegmentSync {
     for (int a = 0; a < kAgents; ++a) (*clock)[a] = std::max((*clock)[a], other[a]);
   }
 
-  // Leaves of `depends` the events that the engine does not know of, nor learns of by waiting for another.
+  // Leaves of `depends` the events that the engine does not know of, nor learns of by waiting for
+  // another.
   void Reduce(const Item& item, const Clock& known, std::vector<Event>* depends) const {
     std::array<uint32_t, kAgents> latest = {};
     for (const Event& d : *depends) {
-      if (d.agent == item.event.agent) continue;                        // in order
-      if (d.agent == static_cast<uint16_t>(item.engine)) continue;      // a transfer after its own engine
+      if (d.agent == item.event.agent) continue;  // in order
+      if (d.agent == static_cast<uint16_t>(item.engine))
+        continue;  // a transfer after its own engine
       if (known[d.agent] >= d.sequence) continue;
       latest[d.agent] = std::max(latest[d.agent], d.sequence);
     }
@@ -414,7 +431,8 @@ class SegmentSync {
     }
     const auto value = [this](const Event& e) {
       const auto& list = waited_[e.agent];
-      return static_cast<uint32_t>(std::lower_bound(list.begin(), list.end(), e.sequence) - list.begin() + 1);
+      return static_cast<uint32_t>(std::lower_bound(list.begin(), list.end(), e.sequence) -
+                                   list.begin() + 1);
     };
     for (Item& item : items_) {
       std::vector<Instruction>& stream = segment->streams[static_cast<size_t>(item.engine)];
@@ -440,7 +458,7 @@ class SegmentSync {
   std::array<size_t, isa::kEngines> turn_ = {};
   std::array<uint32_t, kAgents> counts_ = {};
   std::array<Clock, isa::kEngines> clocks_ = {};
-  std::array<std::vector<Clock>, kAgents> history_;   // knowledge at the completion of each event
+  std::array<std::vector<Clock>, kAgents> history_;    // knowledge at the completion of each event
   std::array<std::vector<uint32_t>, kAgents> waited_;  // sequences that others wait for
   std::array<Memory, kFirstHbm> on_chip_;
   absl::flat_hash_map<int64_t, PatternMemory> hbm_;

@@ -8,9 +8,10 @@
 
 namespace glia::compiler {
 
-// The finished program: engines' streams, queues, semaphores. Requires addresses (allocate.h). Every two
-// accesses to the same bytes, one of them a write, end up in the serial order; a wait that follows from
-// others is left out. Error: Internal for a segment that was reserved but not written.
+// The finished program: engines' streams, queues, semaphores. Requires addresses (allocate.h).
+// Every two accesses to the same bytes, one of them a write, end up in the serial order; a wait
+// that follows from others is left out. Error: Internal for a segment that was reserved but not
+// written.
 absl::StatusOr<isa::Program> Synchronize(SerialProgram serial);
 
 }  // namespace glia::compiler

@@ -18,9 +18,11 @@ struct Choice {
   int64_t partitions = 1;
 };
 
-// Rough time in ns: two passes of an engine over the tile, and the rows of a transfer shared by 16 DMA engines.
+// Rough time in ns: two passes of an engine over the tile, and the rows of a transfer shared by 16
+// DMA engines.
 double Cost(int64_t elements, int64_t partitions, int64_t row, int element_bytes) {
-  const double stream = 2.0 * std::max(256.0, static_cast<double>(elements) / static_cast<double>(partitions));
+  const double stream =
+      2.0 * std::max(256.0, static_cast<double>(elements) / static_cast<double>(partitions));
   const double row_ns = std::max(144.0, static_cast<double>(row * element_bytes) / 17.0) / 16.0;
   return stream + static_cast<double>(elements) / static_cast<double>(row) * row_ns;
 }
@@ -33,8 +35,8 @@ class Tiler {
   void Run(std::vector<Nd> parts, int64_t wanted_row) {
     Merge(&parts);
     const Dims& dims = parts[0].dims;
-    if (wanted_row > 0 && wanted_row <= max_free_ && dims.size() == 1 && dims[0] % wanted_row == 0 &&
-        dims[0] <= 2 * isa::kPartitions * wanted_row) {
+    if (wanted_row > 0 && wanted_row <= max_free_ && dims.size() == 1 &&
+        dims[0] % wanted_row == 0 && dims[0] <= 2 * isa::kPartitions * wanted_row) {
       EmitRows(parts, wanted_row, dims[0] / wanted_row);
       return;
     }
@@ -158,7 +160,8 @@ class Tiler {
       for (size_t d = 0; d < rank; ++d) size[d] = std::min(block[d], dims[d] - start[d]);
       TileBox box;
       box.partition_dims = static_cast<int>(choice.last - choice.first);
-      for (const Nd& part : parts) box.parts.push_back(TransposeNd(SliceNd(part, start, size), order));
+      for (const Nd& part : parts)
+        box.parts.push_back(TransposeNd(SliceNd(part, start, size), order));
       const Dims& sizes = box.parts[0].dims;
       for (size_t d = 0; d < sizes.size(); ++d) {
         if (static_cast<int>(d) < box.partition_dims) {
@@ -185,8 +188,8 @@ class Tiler {
 
 }  // namespace
 
-void ForEachTile(std::vector<Nd> parts, int64_t max_free, const std::function<void(const TileBox&)>& f,
-                 int64_t row) {
+void ForEachTile(std::vector<Nd> parts, int64_t max_free,
+                 const std::function<void(const TileBox&)>& f, int64_t row) {
   int element_bytes = 1;
   for (const Nd& part : parts) {
     element_bytes = std::max(element_bytes, isa::DTypeBytes(part.dtype));

@@ -11,8 +11,8 @@
 
 namespace glia::compiler {
 
-// One tile: each part has dims [partition dims ..., free dims ...], of which the first `partition_dims` make
-// up its `partitions`, row-major, and the others its `free` elements.
+// One tile: each part has dims [partition dims ..., free dims ...], of which the first
+// `partition_dims` make up its `partitions`, row-major, and the others its `free` elements.
 struct TileBox {
   std::vector<Nd> parts;
   int partition_dims = 1;
@@ -20,15 +20,16 @@ struct TileBox {
   int64_t free = 1;
 };
 
-// Calls `f` for tiles that together cover `parts`, arrays of equal dims with at least one element. Dims that
-// are one in all parts are merged; the partition axis is chosen so that engines are busy and rows of transfers
-// long; sides that do not divide evenly give smaller tiles. A `row` other than 0 is the length of rows that is
-// wanted if all merges to one dim: that of tiles which are in SBUF already.
-void ForEachTile(std::vector<Nd> parts, int64_t max_free, const std::function<void(const TileBox&)>& f,
-                 int64_t row = 0);
+// Calls `f` for tiles that together cover `parts`, arrays of equal dims with at least one element.
+// Dims that are one in all parts are merged; the partition axis is chosen so that engines are busy
+// and rows of transfers long; sides that do not divide evenly give smaller tiles. A `row` other
+// than 0 is the length of rows that is wanted if all merges to one dim: that of tiles which are in
+// SBUF already.
+void ForEachTile(std::vector<Nd> parts, int64_t max_free,
+                 const std::function<void(const TileBox&)>& f, int64_t row = 0);
 
-// A tile operand read from HBM through the emitter's cache. Dims that repeat (stride 0) are not loaded but
-// repeated by the operand's own pattern.
+// A tile operand read from HBM through the emitter's cache. Dims that repeat (stride 0) are not
+// loaded but repeated by the operand's own pattern.
 struct LoadedOperand {
   Operand operand;
   bool column = false;  // [P, 1], repeated `free` times
