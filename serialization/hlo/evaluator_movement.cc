@@ -57,17 +57,23 @@ void CopyRow(const BoxDim& dim, const T* source, T* target) {
   }
 }
 
-// Both dims in tiles that stay within the first-level cache: for transposes of large weights.
+// A matrix that is contiguous along `outer` in the source and along `inner` in the target, in tiles of whole
+// cache lines: every line is read once and written once, whatever power of two lies between rows.
 template <typename T>
-void CopyTiled(const BoxDim& outer, const BoxDim& inner, const T* source, T* target) {
-  constexpr int64_t kTile = 32;
+void CopyTransposed(const BoxDim& outer, const BoxDim& inner, const T* source, T* target) {
+  constexpr int64_t kTile = std::max<int64_t>(8, 64 / static_cast<int64_t>(sizeof(T)));
+  T tile[kTile * kTile];
   for (int64_t i0 = 0; i0 < outer.size; i0 += kTile) {
-    const int64_t i1 = std::min(i0 + kTile, outer.size);
+    const int64_t rows = std::min(kTile, outer.size - i0);
     for (int64_t j0 = 0; j0 < inner.size; j0 += kTile) {
-      const BoxDim row = {std::min(kTile, inner.size - j0), inner.source_stride, inner.target_stride};
-      for (int64_t i = i0; i < i1; ++i) {
-        CopyRow(row, source + i * outer.source_stride + j0 * inner.source_stride,
-                target + i * outer.target_stride + j0 * inner.target_stride);
+      const int64_t columns = std::min(kTile, inner.size - j0);
+      for (int64_t j = 0; j < columns; ++j) {
+        std::memcpy(tile + j * kTile, source + (j0 + j) * inner.source_stride + i0,
+                    static_cast<size_t>(rows) * sizeof(T));
+      }
+      for (int64_t i = 0; i < rows; ++i) {
+        T* row = target + (i0 + i) * outer.target_stride + j0;
+        for (int64_t j = 0; j < columns; ++j) row[j] = tile[j * kTile + i];
       }
     }
   }
@@ -79,8 +85,8 @@ void CopyDims(const BoxDim* dims, size_t count, const T* source, T* target) {
     *target = *source;
   } else if (count == 1) {
     CopyRow(dims[0], source, target);
-  } else if (count == 2 && dims[1].source_stride != 1) {
-    CopyTiled(dims[0], dims[1], source, target);
+  } else if (count == 2 && dims[0].source_stride == 1 && dims[1].target_stride == 1) {
+    CopyTransposed(dims[0], dims[1], source, target);
   } else {
     for (int64_t i = 0; i < dims[0].size; ++i) {
       CopyDims(dims + 1, count - 1, source + i * dims[0].source_stride,
