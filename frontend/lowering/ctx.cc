@@ -1,7 +1,5 @@
 #include "frontend/lowering/ctx.h"
 
-#include <numeric>
-
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 
@@ -9,9 +7,7 @@ namespace glia::lowering {
 
 using capture::ArgKind;
 
-bool Ctx::Has(size_t i) const {
-  return i < node_.num_args() && !node_.arg(i).isNone();
-}
+bool Ctx::Has(size_t i) const { return i < node_.num_args() && !node_.arg(i).isNone(); }
 
 bool Ctx::IsTensor(size_t i) const { return i < node_.num_args() && node_.HasTensor(i); }
 
@@ -77,12 +73,8 @@ Dims Ctx::DimList(size_t i, int64_t rank) const {
 }
 
 Dims Ctx::DimsOrAll(size_t i, int64_t rank) const {
-  Dims dims = DimList(i, rank);
-  if (dims.empty()) {
-    dims.resize(rank);
-    std::iota(dims.begin(), dims.end(), 0);
-  }
-  return dims;
+  const Dims dims = DimList(i, rank);
+  return dims.empty() ? DimRange(0, rank) : dims;
 }
 
 PrimitiveType Ctx::ComputeType(PrimitiveType type) {
@@ -91,8 +83,8 @@ PrimitiveType Ctx::ComputeType(PrimitiveType type) {
 }
 
 PrimitiveType Ctx::Promote(std::initializer_list<size_t> args) const {
-  // As at::result_type: tensors with dims go before 0-d tensors, which go before Python numbers; a lower
-  // class counts only when it is of a higher category (bool < integer < float).
+  // As at::result_type: tensors with dims go before 0-d tensors, which go before Python numbers; a
+  // lower class counts only when it is of a higher category (bool < integer < float).
   using at::ScalarType;
   ScalarType best[3] = {ScalarType::Undefined, ScalarType::Undefined, ScalarType::Undefined};
   const auto merge = [](ScalarType a, ScalarType b) {
@@ -122,7 +114,8 @@ PrimitiveType Ctx::Promote(std::initializer_list<size_t> args) const {
   ScalarType result = best[0];
   for (int level = 1; level < 3; ++level) {
     if (category(best[level]) > category(result)) {
-      result = result == ScalarType::Undefined ? best[level] : c10::promoteTypes(result, best[level]);
+      result =
+          result == ScalarType::Undefined ? best[level] : c10::promoteTypes(result, best[level]);
     }
   }
   return ToHlo(result);
@@ -143,6 +136,7 @@ Op Ctx::ScalarEl(size_t i, PrimitiveType type) const {
 
 Shape Ctx::Out(size_t k) const {
   const capture::NodeInfo& info = *node_.info;
+  if (!OutDefined(k)) return Shape();
   if (info.returns.size() > 1) k = info.returns[k].first;
   const capture::TensorMeta& meta = info.outputs[k];
   return Shape(ToHlo(meta.dtype), meta.sizes);

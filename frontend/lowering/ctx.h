@@ -1,6 +1,6 @@
-// What the lowering of one operator sees: the recorded call's arguments, typed, and the metadata of its
-// results. A lowering reads arguments by their position in the operator's schema, builds HLO, and
-// returns one value per result:
+// What the lowering of one operator sees: the recorded call's arguments, typed, and the metadata of
+// its results. A lowering reads arguments by their position in the operator's schema, builds HLO,
+// and returns one value per result:
 //
 //   // aten::leaky_relu(Tensor self, Scalar negative_slope=0.01) -> Tensor
 //   void LeakyRelu(Ctx& c) {
@@ -8,8 +8,8 @@
 //     c.Return(Select(Gt(x, c.Const(0)), x, Mul(x, c.ScalarEl(1))));
 //   }
 //
-// Every HLO value is the logical tensor: its dims are the tensor's sizes, row-major, whatever torch's
-// strides are. Errors stick to the builder. One Ctx is for one call on one thread.
+// Every HLO value is the logical tensor: its dims are the tensor's sizes, row-major, whatever
+// torch's strides are. Errors stick to the builder. One Ctx is for one call on one thread.
 #ifndef GLIA_FRONTEND_LOWERING_CTX_H_
 #define GLIA_FRONTEND_LOWERING_CTX_H_
 
@@ -59,15 +59,16 @@ class Ctx {
   // A Scalar that is 0 or 1 exactly, such as most alphas and betas.
   bool IsScalar(size_t i, double value) const { return Double(i) == value; }
 
-  // A dim, or a list of dims, made non-negative for a tensor of this rank (0-d tensors take 0 and -1).
+  // A dim, or a list of dims, made non-negative for a tensor of this rank (0-d tensors take 0 and
+  // -1).
   int64_t Dim(size_t i, int64_t rank) const { return Wrap(Int(i), rank); }
-  Dims DimList(size_t i, int64_t rank) const;         // absent or empty: none
-  Dims DimsOrAll(size_t i, int64_t rank) const;       // absent or empty: all
+  Dims DimList(size_t i, int64_t rank) const;    // absent or empty: none
+  Dims DimsOrAll(size_t i, int64_t rank) const;  // absent or empty: all
   static int64_t Wrap(int64_t dim, int64_t rank);
 
   // ---- Element-wise helpers.
-  // The type to compute in: that of the first result, but f32 for 16-bit floats (one rounding at the end,
-  // as eager does), and s32 for bool (Return makes a bool of it again).
+  // The type to compute in: that of the first result, but f32 for 16-bit floats (one rounding at
+  // the end, as eager does), and s32 for bool (Return makes a bool of it again).
   PrimitiveType compute() const { return ComputeType(Out().type); }
   static PrimitiveType ComputeType(PrimitiveType type);
   // The type that torch's promotion gives these arguments (tensors and Scalars).
@@ -83,12 +84,13 @@ class Ctx {
   // ---- Results.
   // How many tensors the call returns, the elements of a returned Tensor[] each for itself.
   size_t OutCount() const { return node_.info->outputs.size(); }
-  // The k-th return of the schema (or element of the one returned Tensor[]). Must be defined.
+  // The k-th return of the schema (or element of the one returned Tensor[]); of type INVALID when
+  // undefined.
   Shape Out(size_t k = 0) const;
   // Whether the caller got a tensor there: gradients that nobody asked for are undefined.
   bool OutDefined(size_t k) const;
-  // One value per return, or element of the returned Tensor[]; it is converted to the result's type.
-  // Whatever stands for an undefined result is dropped.
+  // One value per return, or element of the returned Tensor[]; it is converted to the result's
+  // type. Whatever stands for an undefined result is dropped.
   void Return(Op value) { results_ = {value}; }
   void Return(std::vector<Op> values) { results_ = std::move(values); }
   const std::vector<Op>& results() const { return results_; }

@@ -1,4 +1,5 @@
-// Programs on a lazy device whose graphs go through the lowering and the HLO evaluator, against eager.
+// Programs on a lazy device whose graphs go through the lowering and the HLO evaluator, against
+// eager.
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
@@ -39,7 +40,9 @@ class DeviceTest : public ::testing::Test {
       const at::Tensor back = got[i].detach().cpu();
       EXPECT_EQ(back.scalar_type(), want[i].scalar_type());
       EXPECT_TRUE(back.allclose(want[i].detach(), tolerance, tolerance))
-          << "result " << i << "\n" << back << "\nwhere eager has\n" << want[i];
+          << "result " << i << "\n"
+          << back << "\nwhere eager has\n"
+          << want[i];
     }
   }
 };
@@ -69,7 +72,8 @@ TEST_F(DeviceTest, AttentionWithEmbedding) {
         const at::Tensor x = at::embedding(t[0], t[1]);
         const at::Tensor qkv = at::linear(x, t[2]).view({2, 6, 3, 2, 4}).permute({2, 0, 3, 1, 4});
         const at::Tensor scores = at::matmul(qkv[0], qkv[1].transpose(-2, -1)) / 2.0;
-        const at::Tensor mixed = at::matmul(scores.softmax(-1), qkv[2]).transpose(1, 2).reshape({2, 6, 8});
+        const at::Tensor mixed =
+            at::matmul(scores.softmax(-1), qkv[2]).transpose(1, 2).reshape({2, 6, 8});
         return {at::layer_norm(mixed + x, {8})};
       },
       {at::rand({30, 8}), at::randint(30, {2, 6}, at::kLong), at::rand({24, 8})});
@@ -108,15 +112,24 @@ TEST_F(DeviceTest, IndexingAndPromotion) {
         at::Tensor x = t[0].clone();
         x.index_put_({t[1]}, t[0].select(0, 0));
         const at::Tensor steps = at::arange(0, 5, t[0].options());
-        return {x, t[0].index({t[1]}), t[1] * 2.5, t[1] / 2, t[0] + t[1].select(0, 0), steps * t[0],
-                t[0].gather(1, t[1].view({3, 1}).remainder(5)), t[0].to(at::kDouble).sum(),
-                t[0].gt(0.5).to(at::kLong).sum(0), std::get<1>(t[0].sort(1, true))};
+        return {x,
+                t[0].index({t[1]}),
+                t[1] * 2.5,
+                t[1] / 2,
+                t[0] + t[1].select(0, 0),
+                steps * t[0],
+                t[0].gather(1, t[1].view({3, 1}).remainder(5)),
+                t[0].to(at::kDouble).sum(),
+                t[0].gt(0.5).to(at::kLong).sum(0),
+                std::get<1>(t[0].sort(1, true))};
       },
       {at::rand({4, 5}), at::randint(-4, 4, {3}, at::kLong)});
 }
 
 TEST_F(DeviceTest, TrainingStep) {
-  const auto parameter = [](at::IntArrayRef sizes) { return at::rand(sizes).sub(0.5).requires_grad_(); };
+  const auto parameter = [](at::IntArrayRef sizes) {
+    return at::rand(sizes).sub(0.5).requires_grad_();
+  };
   Check(
       [](const Tensors& t) -> Tensors {
         at::Tensor x = at::conv2d(t[0], t[2], t[3], 1, 1).relu();
@@ -132,8 +145,8 @@ TEST_F(DeviceTest, TrainingStep) {
         }
         return results;
       },
-      {at::rand({3, 1, 6, 6}), at::randint(4, {3}, at::kLong), parameter({2, 1, 3, 3}), parameter({2}),
-       parameter({4, 18})},
+      {at::rand({3, 1, 6, 6}), at::randint(4, {3}, at::kLong), parameter({2, 1, 3, 3}),
+       parameter({2}), parameter({4, 18})},
       1e-4);
 }
 

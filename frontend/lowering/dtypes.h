@@ -8,9 +8,9 @@
 
 namespace glia::lowering {
 
-// The type in which the device holds and computes elements of `dtype`; kInvalid when it holds none such
-// (complex, quantized). The device has no 64-bit floats: Double becomes F32, and whoever moves data
-// between the host and a program's parameters and results converts it.
+// The type in which the device holds and computes elements of `dtype`; kInvalid when it holds none
+// such (complex, quantized). The device has no 64-bit floats: Double becomes F32, and whoever moves
+// data between the host and a program's parameters and results converts it.
 hlo::PrimitiveType ToHlo(at::ScalarType dtype);
 
 }  // namespace glia::lowering

@@ -190,14 +190,21 @@ Op KeepDims(Op reduced, const Dims& original, absl::Span<const int64_t> dims) {
 
 std::pair<Op, Op> ArgExtreme(Op x, int64_t dim, bool largest) {
   if (!x.valid()) return {x, x};
-  // Two plain reductions rather than one over (value, index) pairs: the position is the least index whose
-  // element equals the extreme. A NaN makes the extreme NaN, which equals nothing but is found by x != x.
+  // Two plain reductions rather than one over (value, index) pairs: the position is the least index
+  // whose element equals the extreme. A NaN makes the extreme NaN, which equals nothing but is
+  // found by x != x.
   const Op extreme = largest ? ReduceMax(x, {dim}, true) : ReduceMin(x, {dim}, true);
   Op hit = Eq(x, BroadcastTo(extreme, x.shape().dims));
   if (hlo::IsFloating(x.shape().type)) hit = Or(hit, IsNan(x));
   const Op iota = IotaOf(x.builder, hlo::kS32, x.shape().dims, dim);
   const Op position = ReduceMin(Select(hit, iota, FullLike(iota, x.shape().dim(dim))), {dim});
   return {Squeeze(extreme, dim), Convert(position, hlo::kS64)};
+}
+
+Dims DimRange(int64_t first, int64_t limit) {
+  Dims dims(limit - first);
+  std::iota(dims.begin(), dims.end(), first);
+  return dims;
 }
 
 int64_t ProductOf(const Shape& shape, absl::Span<const int64_t> dims) {
@@ -256,11 +263,12 @@ Op FloorDiv(Op a, Op b) {
     const Op differs = Ne(Lt(remainder, zero), Lt(BroadcastTo(b, remainder.shape().dims), zero));
     return Select(And(Ne(remainder, zero), differs), Sub(quotient, ScalarLike(a, 1)), quotient);
   }
-  // (a - mod) / b is nearly an integer; rounding it to one is what eager does. A zero divisor gives a / b.
+  // (a - mod) / b is nearly an integer; rounding it to one is what eager does. A zero divisor gives
+  // a / b.
   const Op exact = Div(Sub(a, FloorMod(a, b)), b);
   const Op rounded = Floor(exact);
-  const Op result = Select(Gt(Sub(exact, rounded), ScalarLike(a, 0.5)),
-                           Add(rounded, ScalarLike(a, 1)), rounded);
+  const Op result =
+      Select(Gt(Sub(exact, rounded), ScalarLike(a, 0.5)), Add(rounded, ScalarLike(a, 1)), rounded);
   const Op by_zero = BroadcastTo(Eq(b, ScalarLike(b, 0)), quotient.shape().dims);
   return Select(by_zero, quotient, result);
 }
@@ -274,9 +282,8 @@ Op Softplus(Op x) { return Add(Relu(x), Log1p(Exp(Neg(Abs(x))))); }
 Op ScaledErfc(Op x) {
   // Press et al., Numerical Recipes, "erfcc": a relative error of 1.2e-7.
   const Op t = Div(FullLike(x, 1), Add(Mul(x, ScalarLike(x, 0.5)), ScalarLike(x, 1)));
-  const Op series =
-      Polynomial(t, {0.17087277, -0.82215223, 1.48851587, -1.13520398, 0.27886807, -0.18628806,
-                     0.09678418, 0.37409196, 1.00002368, -1.26551223});
+  const Op series = Polynomial(t, {0.17087277, -0.82215223, 1.48851587, -1.13520398, 0.27886807,
+                                   -0.18628806, 0.09678418, 0.37409196, 1.00002368, -1.26551223});
   return Mul(t, Exp(series));
 }
 
@@ -291,9 +298,10 @@ Op Erfc(Op x) {
 Op ErfInv(Op x) {
   // M. Giles, "Approximating the erfinv function" (GPU Computing Gems, 2011), single precision.
   const Op w = Neg(Log1p(Neg(Mul(x, x))));
-  const Op near = Polynomial(Sub(w, ScalarLike(x, 2.5)),
-                             {2.81022636e-08, 3.43273939e-07, -3.5233877e-06, -4.39150654e-06,
-                              0.00021858087, -0.00125372503, -0.00417768164, 0.246640727, 1.50140941});
+  const Op near =
+      Polynomial(Sub(w, ScalarLike(x, 2.5)),
+                 {2.81022636e-08, 3.43273939e-07, -3.5233877e-06, -4.39150654e-06, 0.00021858087,
+                  -0.00125372503, -0.00417768164, 0.246640727, 1.50140941});
   const Op far = Polynomial(Sub(Sqrt(w), ScalarLike(x, 3)),
                             {-0.000200214257, 0.000100950558, 0.00134934322, -0.00367342844,
                              0.00573950773, -0.0076224613, 0.00943887047, 1.00167406, 2.83297682});
@@ -385,7 +393,8 @@ hlo::Computation* ScalarFunction(hlo::Builder* builder, PrimitiveType type, int 
                                  const std::function<Op(absl::Span<const Op>)>& body) {
   const auto sub = builder->CreateSubBuilder("scalar_function");
   std::vector<Op> parameters;
-  for (int i = 0; i < count; ++i) parameters.push_back(hlo::Parameter(sub.get(), i, Shape(type, {})));
+  for (int i = 0; i < count; ++i)
+    parameters.push_back(hlo::Parameter(sub.get(), i, Shape(type, {})));
   auto computation = sub->BuildComputation(body(parameters));
   return computation.ok() ? *computation : nullptr;
 }

@@ -1,6 +1,6 @@
 // Compositions of HLO operations that several lowerings share: shape helpers that HLO has no single
-// operation for, reductions with their reducer, numerically careful formulas. Each takes and returns
-// values of one builder; like the builder's own functions they pass an invalid Op on.
+// operation for, reductions with their reducer, numerically careful formulas. Each takes and
+// returns values of one builder; like the builder's own functions they pass an invalid Op on.
 #ifndef GLIA_FRONTEND_LOWERING_HLO_UTIL_H_
 #define GLIA_FRONTEND_LOWERING_HLO_UTIL_H_
 
@@ -64,14 +64,17 @@ Op KeepDims(Op reduced, const Dims& original, absl::Span<const int64_t> dims);
 // extreme of both. The dim is removed.
 std::pair<Op, Op> ArgExtreme(Op x, int64_t dim, bool largest);
 
+// {first, …, limit - 1}.
+Dims DimRange(int64_t first, int64_t limit);
+
 // The product of sizes of these dims.
 int64_t ProductOf(const Shape& shape, absl::Span<const int64_t> dims);
 
 // ---- Element-wise.
-Op IsNan(Op x);                      // pred; false for integers
-Op IsInf(Op x);                      // pred
-Op NotZero(Op x);                    // pred
-Op LogicalNot(Op x);                 // of a pred
+Op IsNan(Op x);       // pred; false for integers
+Op IsInf(Op x);       // pred
+Op NotZero(Op x);     // pred
+Op LogicalNot(Op x);  // of a pred
 // Integer division rounded down; remainder with the divisor's sign. Also for floats.
 Op FloorDiv(Op a, Op b);
 Op FloorMod(Op a, Op b);
@@ -97,8 +100,8 @@ Op Atanh(Op x);
 // Standard normal distribution function, and density.
 Op NormalCdf(Op x);
 Op NormalPdf(Op x);
-// base^exponent for floats, or for integers by repeated squaring (a negative exponent gives 0 unless the
-// base is 1 or -1, as in PyTorch).
+// base^exponent for floats, or for integers by repeated squaring (a negative exponent gives 0
+// unless the base is 1 or -1, as in PyTorch).
 Op PowInt(Op base, int64_t exponent);
 
 // A computation of scalars of `type`, made by `body` from `count` parameters.
@@ -106,8 +109,9 @@ hlo::Computation* ScalarFunction(hlo::Builder* builder, PrimitiveType type, int 
                                  const std::function<Op(absl::Span<const Op>)>& body);
 
 // ---- Running combinations along a dim.
-// Element i of each result combines elements 0 … i. `combine(before, now)` is element-wise and associative;
-// `neutral` are scalars that change nothing as `before`. Takes log2(size) steps of shifted combinations.
+// Element i of each result combines elements 0 … i. `combine(before, now)` is element-wise and
+// associative; `neutral` are scalars that change nothing as `before`. Takes log2(size) steps of
+// shifted combinations.
 using ScanStep =
     std::function<std::vector<Op>(absl::Span<const Op> before, absl::Span<const Op> now)>;
 std::vector<Op> RunningScan(std::vector<Op> operands, int64_t dim, absl::Span<const Op> neutral,
@@ -115,8 +119,8 @@ std::vector<Op> RunningScan(std::vector<Op> operands, int64_t dim, absl::Span<co
 Op RunningSum(Op x, int64_t dim);
 
 // ---- Gather and scatter by whole slices along one dim.
-// result[.., i.., ..] = x[.., indices[i..], ..]: the dim is replaced by the dims of `indices`, whose values
-// must lie in the dim.
+// result[.., i.., ..] = x[.., indices[i..], ..]: the dim is replaced by the dims of `indices`,
+// whose values must lie in the dim.
 Op TakeAlong(Op x, Op indices, int64_t dim);
 
 }  // namespace glia::lowering

@@ -24,9 +24,9 @@ using capture::Value;
 absl::StatusOr<Shape> ShapeOf(const TensorMeta& meta) {
   Shape shape(ToHlo(meta.dtype), meta.sizes);
   if (shape.type == hlo::kInvalid) {
-    return absl::UnimplementedError(absl::StrCat(
-        "the device has no element type ", c10::toString(meta.dtype), " (tensor ",
-        capture::ToString(meta), ")"));
+    return absl::UnimplementedError(absl::StrCat("the device has no element type ",
+                                                 c10::toString(meta.dtype), " (tensor ",
+                                                 capture::ToString(meta), ")"));
   }
   return shape;
 }
@@ -51,10 +51,10 @@ hlo::OpMetadata MetadataOf(const Node& node) {
 
 absl::Status Annotate(const absl::Status& status, const Node& node) {
   const bool refused = status.code() == absl::StatusCode::kUnimplemented;
-  return absl::Status(refused ? absl::StatusCode::kUnimplemented : absl::StatusCode::kInternal,
-                      absl::StrCat("lowering ", capture::DescribeNode(node),
-                                   node.source == nullptr ? "" : " from " + *node.source, ": ",
-                                   status.message()));
+  return absl::Status(
+      refused ? absl::StatusCode::kUnimplemented : absl::StatusCode::kInternal,
+      absl::StrCat("lowering ", capture::DescribeNode(node),
+                   node.source == nullptr ? "" : " from " + *node.source, ": ", status.message()));
 }
 
 // A value brought to the type of the tensor it stands for.
@@ -94,8 +94,7 @@ absl::StatusOr<std::vector<Op>> LowerOp(hlo::Builder* builder, const Node& node,
     if (!builder->status().ok()) return builder->status();
     if (!Compatible(results[i].shape(), expected[i])) {
       return absl::InternalError(absl::StrCat("result ", i, " is ", results[i].shape().ToString(),
-                                              " where the recording has ",
-                                              expected[i].ToString()));
+                                              " where the recording has ", expected[i].ToString()));
     }
   }
   return results;
@@ -159,7 +158,8 @@ class GraphLowering {
       case NodeKind::kView:
         return LowerView(Get(node.operands[0]), node.base(), node.region());
       case NodeKind::kUpdate:
-        return LowerUpdate(Get(node.operands[0]), node.base(), Get(node.operands[1]), node.region());
+        return LowerUpdate(Get(node.operands[0]), node.base(), Get(node.operands[1]),
+                           node.region());
       default:
         return {};  // inputs are parameters already, operators went another way
     }

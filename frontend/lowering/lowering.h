@@ -2,9 +2,9 @@
 //
 //   absl::StatusOr<std::unique_ptr<hlo::Module>> module = lowering::Lower(*graph);
 //
-// Every value of the program is a logical tensor: an array of the tensor's sizes in row-major order.
-// Strides appear only where the graph reads or writes a storage through a view. Double becomes F32
-// (dtypes.h); all other types keep their width, and integers are exact.
+// Every value of the program is a logical tensor: an array of the tensor's sizes in row-major
+// order. Strides appear only where the graph reads or writes a storage through a view. Double
+// becomes F32 (dtypes.h); all other types keep their width, and integers are exact.
 #ifndef GLIA_FRONTEND_LOWERING_LOWERING_H_
 #define GLIA_FRONTEND_LOWERING_LOWERING_H_
 
@@ -22,15 +22,16 @@ struct LowerOptions {
   std::string module_name = "glia";
 };
 
-// The module's parameters are graph.inputs in order; its root is a tuple of graph.outputs in order, also
-// when there is only one. Each instruction's metadata names the operator, and the source line where the
-// graph knows it. UNIMPLEMENTED when an operator has no lowering or an element type does not exist on the
-// device; INTERNAL, naming the operator, when a lowering gives another shape than the recording.
+// The module's parameters are graph.inputs in order; its root is a tuple of graph.outputs in order,
+// also when there is only one. Each instruction's metadata names the operator, and the source line
+// where the graph knows it. UNIMPLEMENTED when an operator has no lowering or an element type does
+// not exist on the device; INTERNAL, naming the operator, when a lowering gives another shape than
+// the recording.
 absl::StatusOr<std::unique_ptr<hlo::Module>> Lower(const capture::Graph& graph,
                                                    const LowerOptions& options = {});
 
-// Whether Lower takes this kOp node, by its operator, attributes, operand and result metadata. It tries
-// the lowering, so the answer costs some microseconds: remember it for nodes of equal hash.
+// Whether Lower takes this kOp node, by its operator, attributes, operand and result metadata. It
+// tries the lowering, so the answer costs some microseconds: remember it for nodes of equal hash.
 bool Supported(const capture::Node& node);
 // OK, or the reason it is not supported.
 absl::Status WhyUnsupported(const capture::Node& node);

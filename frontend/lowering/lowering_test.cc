@@ -44,7 +44,8 @@ TEST(Lowering, EveryOperatorHasACase) {
     for (const OpCase& op_case : cases) covered.insert(op_case.op);
   }
   for (const std::string& name : LoweredOperators()) {
-    EXPECT_EQ(covered.count(name), 1u) << name << " has a lowering but no case in testing/cases_*.cc";
+    EXPECT_EQ(covered.count(name), 1u)
+        << name << " has a lowering but no case in testing/cases_*.cc";
     covered.erase(name);
   }
   for (const std::string& name : covered) ADD_FAILURE() << name << " has a case but no lowering";

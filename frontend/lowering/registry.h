@@ -1,5 +1,5 @@
-// The table of lowerings: one function per ATen operator, by schema name. Each file in ops/ defines the
-// functions of one family and lists them; registry.cc joins the lists. Thread-safe.
+// The table of lowerings: one function per ATen operator, by schema name. Each file in ops/ defines
+// the functions of one family and lists them; registry.cc joins the lists. Thread-safe.
 #ifndef GLIA_FRONTEND_LOWERING_REGISTRY_H_
 #define GLIA_FRONTEND_LOWERING_REGISTRY_H_
 

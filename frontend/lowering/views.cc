@@ -77,8 +77,8 @@ Op Apply(const std::vector<ViewStep>& steps, Op x, PrimitiveType type) {
   return x;
 }
 
-// Whether reading elements of one type as the other is more than a relabelling; the device's bytes must
-// then be torch's.
+// Whether reading elements of one type as the other is more than a relabelling; the device's bytes
+// must then be torch's.
 bool CheckReinterpret(hlo::Builder* builder, at::ScalarType from, at::ScalarType to) {
   if (from == to) return true;
   for (at::ScalarType type : {from, to}) {
@@ -120,8 +120,8 @@ Op UpdateBox(Op base, Op contents, const std::vector<int64_t>& starts,
 Op ScatterInto(Op flat, const std::vector<int64_t>& indices, Op contents) {
   if (!flat.valid() || !contents.valid()) return {};
   const PrimitiveType type = flat.shape().type;
-  hlo::Computation* second = ScalarFunction(
-      flat.builder, type, 2, [](absl::Span<const Op> p) { return p[1]; });
+  hlo::Computation* second =
+      ScalarFunction(flat.builder, type, 2, [](absl::Span<const Op> p) { return p[1]; });
   if (second == nullptr) return {};
   hlo::ScatterDims dims;
   dims.inserted_window_dims = {0};

@@ -8,9 +8,9 @@
 
 namespace glia::lowering {
 
-// The region of `base`'s memory as an array of the region's sizes and type. Another element type than the
-// base's reinterprets bytes; an error is reported to the builder where the device's bytes are not torch's
-// (Double).
+// The region of `base`'s memory as an array of the region's sizes and type. Another element type
+// than the base's reinterprets bytes; an error is reported to the builder where the device's bytes
+// are not torch's (Double).
 Op LowerView(Op base, const capture::TensorMeta& base_meta, const capture::TensorMeta& region);
 
 // `base` with the region replaced by `contents` (of the region's sizes and type).

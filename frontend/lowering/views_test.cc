@@ -50,7 +50,8 @@ at::Tensor Run(const NodePtr& node, int* indexed = nullptr) {
   if (!module.ok()) return {};
   EXPECT_TRUE(hlo::Verify(**module).ok()) << hlo::Verify(**module);
   for (const hlo::Instruction* i : (*module)->entry()->Instructions()) {
-    const bool by_index = i->opcode() == hlo::Opcode::kGather || i->opcode() == hlo::Opcode::kScatter;
+    const bool by_index =
+        i->opcode() == hlo::Opcode::kGather || i->opcode() == hlo::Opcode::kScatter;
     if (indexed != nullptr && by_index) ++*indexed;
   }
   std::vector<hlo::Literal> inputs;
@@ -131,15 +132,15 @@ TEST(Views, ReadsWithoutIndices) {
   int indexed = 0;
   const at::Tensor plain = Counting(60).view({3, 4, 5});
   const at::Tensor channels_last = Permuted({2, 3, 4, 5}, {0, 2, 3, 1});
-  CheckView(plain, Meta({3, 4, 5}, {20, 5, 1}), &indexed);             // itself
-  CheckView(plain, Meta({12, 5}, {5, 1}), &indexed);                   // reshaped
-  CheckView(plain, Meta({5, 4, 3}, {1, 5, 20}), &indexed);             // transposed
-  CheckView(plain, Meta({4, 5}, {5, 1}, 20), &indexed);                // selected
-  CheckView(plain, Meta({3, 2, 5}, {20, 10, 1}, 5), &indexed);         // every other row
-  CheckView(plain, Meta({7, 3, 4, 5}, {0, 20, 5, 1}), &indexed);       // expanded
-  CheckView(plain, Meta({3, 4, 2}, {20, 5, 2}, 1), &indexed);          // stepped inside
-  CheckView(plain, Meta({3, 0, 5}, {20, 5, 1}), &indexed);             // nothing
-  CheckView(plain, Meta({}, {}, 7), &indexed);                         // one element
+  CheckView(plain, Meta({3, 4, 5}, {20, 5, 1}), &indexed);        // itself
+  CheckView(plain, Meta({12, 5}, {5, 1}), &indexed);              // reshaped
+  CheckView(plain, Meta({5, 4, 3}, {1, 5, 20}), &indexed);        // transposed
+  CheckView(plain, Meta({4, 5}, {5, 1}, 20), &indexed);           // selected
+  CheckView(plain, Meta({3, 2, 5}, {20, 10, 1}, 5), &indexed);    // every other row
+  CheckView(plain, Meta({7, 3, 4, 5}, {0, 20, 5, 1}), &indexed);  // expanded
+  CheckView(plain, Meta({3, 4, 2}, {20, 5, 2}, 1), &indexed);     // stepped inside
+  CheckView(plain, Meta({3, 0, 5}, {20, 5, 1}), &indexed);        // nothing
+  CheckView(plain, Meta({}, {}, 7), &indexed);                    // one element
   CheckView(channels_last, Meta({2, 3, 4, 5}, {60, 1, 15, 3}), &indexed);
   CheckView(channels_last, Meta({2, 4, 5, 3}, {60, 15, 3, 1}), &indexed);
   CheckView(channels_last, Meta({2, 4, 5}, {60, 15, 3}, 2), &indexed);  // one channel
@@ -151,7 +152,8 @@ TEST(Views, WritesWithoutIndices) {
   const at::Tensor plain = Counting(60).view({3, 4, 5});
   const at::Tensor channels_last = Permuted({2, 3, 4, 5}, {0, 2, 3, 1});
   const auto fill = [](std::vector<int64_t> sizes) {
-    const int64_t count = std::accumulate(sizes.begin(), sizes.end(), int64_t{1}, std::multiplies<>());
+    const int64_t count =
+        std::accumulate(sizes.begin(), sizes.end(), int64_t{1}, std::multiplies<>());
     return Counting(count).add(1000).view(sizes);
   };
   CheckUpdate(plain, Meta({3, 4, 5}, {20, 5, 1}), fill({3, 4, 5}), &indexed);
@@ -180,7 +182,8 @@ TEST(Views, RefusesBytesThatTheDeviceDoesNotHave) {
   const NodePtr node = View(Counting(4, at::kDouble), Meta({4}, {1}, 0, at::kLong));
   const auto module = Lower(*capture::BuildGraph({{node, 0}}));
   EXPECT_EQ(module.status().code(), absl::StatusCode::kUnimplemented);
-  EXPECT_NE(std::string(module.status().message()).find("Double"), std::string::npos) << module.status();
+  EXPECT_NE(std::string(module.status().message()).find("Double"), std::string::npos)
+      << module.status();
 }
 
 // Any region at all, overlapping itself or not.

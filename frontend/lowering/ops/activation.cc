@@ -114,8 +114,7 @@ void Glu(Ctx& c) {
   const Op x = c.T(0, c.compute());
   const int64_t dim = c.Dim(1, x.shape().rank());
   const int64_t half = x.shape().dim(dim) / 2;
-  c.Return(Mul(SliceInDim(x, 0, half, 1, dim),
-               Logistic(SliceInDim(x, half, 2 * half, 1, dim))));
+  c.Return(Mul(SliceInDim(x, 0, half, 1, dim), Logistic(SliceInDim(x, half, 2 * half, 1, dim))));
 }
 
 }  // namespace

@@ -22,7 +22,8 @@ void Bitwise(Ctx& c) {
   c.Return(kFunction(c.El(0, c.Out().type), c.El(1, c.Out().type), {}));
 }
 
-// aten::__lshift__.Tensor(Tensor self, Tensor other) -> Tensor; of floats, a product with a power of two
+// aten::__lshift__.Tensor(Tensor self, Tensor other) -> Tensor; of floats, a product with a power
+// of two
 template <Op (*kFunction)(Op, Op, absl::Span<const int64_t>)>
 void PlainShift(Ctx& c) {
   if (hlo::IsFloating(c.Out().type)) return c.Refuse("a shift of floats");

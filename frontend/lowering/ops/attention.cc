@@ -41,7 +41,8 @@ Op SoftmaxOverLast(Op x) {
 }
 
 // aten::_scaled_dot_product_attention_forward(Tensor query, Tensor key, Tensor value,
-//     Tensor? attn_mask=None, float dropout_p=0., bool need_attn_weights=False, bool is_causal=False)
+//     Tensor? attn_mask=None, float dropout_p=0., bool need_attn_weights=False, bool
+//     is_causal=False)
 // -> (Tensor, Tensor)
 void ScaledDotProductAttention(Ctx& c) {
   if (c.Double(4, 0) != 0) return c.Refuse("dropout, which draws random numbers");
@@ -71,11 +72,13 @@ void ScaledDotProductAttention(Ctx& c) {
   c.Return({Times(Convert(weights, v.shape().type), v), weights});
 }
 
-// aten::_native_multi_head_attention(Tensor query, Tensor key, Tensor value, int embed_dim, int num_head,
+// aten::_native_multi_head_attention(Tensor query, Tensor key, Tensor value, int embed_dim, int
+// num_head,
 //     Tensor qkv_weight, Tensor qkv_bias, Tensor proj_weight, Tensor proj_bias, Tensor? mask=None,
-//     bool need_weights=True, bool average_attn_weights=True, int? mask_type=None) -> (Tensor, Tensor)
-// Inputs [batch, length, embed_dim]. The mask is true where nothing may be read: type 0 [length, length],
-// 1 [batch, length of key], 2 [batch, heads, length, length].
+//     bool need_weights=True, bool average_attn_weights=True, int? mask_type=None) -> (Tensor,
+//     Tensor)
+// Inputs [batch, length, embed_dim]. The mask is true where nothing may be read: type 0 [length,
+// length], 1 [batch, length of key], 2 [batch, heads, length, length].
 void MultiHeadAttention(Ctx& c) {
   const PrimitiveType type = c.compute();
   const int64_t width = c.Int(3), heads = c.Int(4), head_width = width / heads;
@@ -86,7 +89,8 @@ void MultiHeadAttention(Ctx& c) {
     const Op product = Convert(DotGeneral(x, weight, dims, Ctx::ComputeType(x.shape().type)), type);
     return Add(product, BroadcastTo(Convert(bias, type), product.shape().dims));
   };
-  const auto part = [&](size_t i, int64_t which) {  // query, key or value as [batch, head, length, width]
+  const auto part = [&](size_t i,
+                        int64_t which) {  // query, key or value as [batch, head, length, width]
     const Op weight = SliceInDim(c.T(5), which * width, (which + 1) * width, 1, 0);
     const Op bias = SliceInDim(c.T(6), which * width, (which + 1) * width, 1, 0);
     const Op x = project(c.T(i), weight, bias);
@@ -98,7 +102,8 @@ void MultiHeadAttention(Ctx& c) {
   const Dims dims = scores.shape().dims;
   if (c.Has(9)) {
     Op mask = c.T(9, hlo::kPred);
-    const int64_t mask_type = c.Int(12, mask.shape().rank() == 2 && mask.shape().dims == Dims{dims[2], dims[3]} ? 0 : 1);
+    const int64_t mask_type =
+        c.Int(12, mask.shape().rank() == 2 && mask.shape().dims == Dims{dims[2], dims[3]} ? 0 : 1);
     mask = mask_type == 1 ? hlo::BroadcastInDim(mask, dims, {0, 3}) : BroadcastTo(mask, dims);
     scores = Select(mask, BroadcastTo(InfLike(scores, true), dims), scores);
   }

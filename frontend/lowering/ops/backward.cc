@@ -1,5 +1,5 @@
-// Gradients of activations, normalisations and convolutions. The first argument is the gradient of the
-// forward result. (Gradients of pooling, losses and resampling are beside their operators.)
+// Gradients of activations, normalisations and convolutions. The first argument is the gradient of
+// the forward result. (Gradients of pooling, losses and resampling are beside their operators.)
 #include "frontend/lowering/ops/convolution.h"
 #include "frontend/lowering/registry.h"
 
@@ -24,7 +24,8 @@ void TanhBackward(Ctx& c) {
 void GeluBackward(Ctx& c) {
   const Op g = c.El(0), x = c.El(1);
   if (c.Str(2) != "tanh") return c.Return(Mul(g, Add(NormalCdf(x), Mul(x, NormalPdf(x)))));
-  const Op square = Mul(x, x), one = c.Const(1), half = c.Const(0.5), k = c.Const(0.7978845608028654);
+  const Op square = Mul(x, x), one = c.Const(1), half = c.Const(0.5),
+           k = c.Const(0.7978845608028654);
   const Op t = Tanh(Mul(k, Add(x, Mul(c.Const(0.044715), Mul(square, x)))));
   const Op inner_slope = Mul(k, Add(one, Mul(c.Const(3 * 0.044715), square)));
   const Op right = Mul(Mul(Mul(half, x), Sub(one, Mul(t, t))), inner_slope);
@@ -42,20 +43,22 @@ void MishBackward(Ctx& c) {
   c.Return(Mul(c.El(0), slope));
 }
 
-// aten::leaky_relu_backward(Tensor grad_output, Tensor self, Scalar negative_slope, bool self_is_result)
+// aten::leaky_relu_backward(Tensor grad_output, Tensor self, Scalar negative_slope, bool
+// self_is_result)
 void LeakyReluBackward(Ctx& c) {
   const Op g = c.El(0);
   c.Return(Select(Gt(c.El(1), c.Const(0)), g, Mul(g, c.ScalarEl(2))));
 }
 
-// aten::elu_backward(Tensor grad_output, Scalar alpha, Scalar scale, Scalar input_scale, bool is_result,
+// aten::elu_backward(Tensor grad_output, Scalar alpha, Scalar scale, Scalar input_scale, bool
+// is_result,
 //                    Tensor self_or_result) -> Tensor
 void EluBackward(Ctx& c) {
   const Op g = c.El(0), x = c.El(5);
   const double alpha = c.Double(1), scale = c.Double(2), input_scale = c.Double(3);
-  const Op negative =
-      c.Bool(4) ? Mul(Mul(g, c.Const(input_scale)), Add(x, c.Const(alpha * scale)))
-                : Mul(Mul(g, c.Const(input_scale * alpha * scale)), Exp(Mul(x, c.Const(input_scale))));
+  const Op negative = c.Bool(4) ? Mul(Mul(g, c.Const(input_scale)), Add(x, c.Const(alpha * scale)))
+                                : Mul(Mul(g, c.Const(input_scale * alpha * scale)),
+                                      Exp(Mul(x, c.Const(input_scale))));
   c.Return(Select(Le(x, c.Const(0)), negative, Mul(g, c.Const(scale))));
 }
 
@@ -67,7 +70,8 @@ void SoftplusBackward(Ctx& c) {
 
 void LogSigmoidBackward(Ctx& c) { c.Return(Mul(c.El(0), Logistic(Neg(c.El(1))))); }
 
-// aten::hardtanh_backward(Tensor grad_output, Tensor self, Scalar min_val, Scalar max_val) -> Tensor
+// aten::hardtanh_backward(Tensor grad_output, Tensor self, Scalar min_val, Scalar max_val) ->
+// Tensor
 void HardtanhBackward(Ctx& c) {
   const Op g = c.El(0), x = c.El(1);
   const Op outside = Or(Le(x, c.ScalarEl(2)), Ge(x, c.ScalarEl(3)));
@@ -106,8 +110,8 @@ void PreluKernelBackward(Ctx& c) {
   c.Return({Select(positive, g, Mul(c.El(2), g)), Select(positive, zero, Mul(x, g))});
 }
 
-// aten::prelu_backward(Tensor grad_output, Tensor self, Tensor weight) -> (Tensor, Tensor): one weight, or
-// one per channel (dim 1)
+// aten::prelu_backward(Tensor grad_output, Tensor self, Tensor weight) -> (Tensor, Tensor): one
+// weight, or one per channel (dim 1)
 void PreluBackward(Ctx& c) {
   const PrimitiveType type = c.compute();
   const Op g = c.T(0, type), x = c.T(1, type), zero = FullLike(g, 0);
@@ -121,7 +125,8 @@ void PreluBackward(Ctx& c) {
   for (int64_t d = 0; d < x.shape().rank(); ++d) {
     if (weights == 1 || d != channel) reduced.push_back(d);
   }
-  c.Return({Select(positive, g, Mul(weight, g)), Reshape(ReduceSum(by_weight, reduced), c.Out(1).dims)});
+  c.Return(
+      {Select(positive, g, Mul(weight, g)), Reshape(ReduceSum(by_weight, reduced), c.Out(1).dims)});
 }
 
 // ---- Softmax. Arguments (grad_output, output, dim, input_dtype).
@@ -140,18 +145,15 @@ Op ThroughStatistics(Op grad_hat, Op x_hat, Op rstd, absl::Span<const int64_t> d
   if (!grad_hat.valid()) return grad_hat;
   const Shape& shape = grad_hat.shape();
   const Op count = ScalarLike(grad_hat, static_cast<double>(ProductOf(shape, dims)));
-  const auto mean = [&](Op v) { return BroadcastTo(Div(ReduceSum(v, dims, true), count), shape.dims); };
+  const auto mean = [&](Op v) {
+    return BroadcastTo(Div(ReduceSum(v, dims, true), count), shape.dims);
+  };
   const Op centred = Sub(Sub(grad_hat, mean(grad_hat)), Mul(x_hat, mean(Mul(grad_hat, x_hat))));
   return Mul(rstd, centred);
 }
 
-Dims Range(int64_t first, int64_t limit) {
-  Dims dims;
-  for (int64_t d = first; d < limit; ++d) dims.push_back(d);
-  return dims;
-}
-
-// aten::native_layer_norm_backward(Tensor grad_out, Tensor input, int[] normalized_shape, Tensor mean,
+// aten::native_layer_norm_backward(Tensor grad_out, Tensor input, int[] normalized_shape, Tensor
+// mean,
 //     Tensor rstd, Tensor? weight, Tensor? bias, bool[3] output_mask) -> (Tensor, Tensor, Tensor)
 void LayerNormBackward(Ctx& c) {
   const PrimitiveType type = Ctx::ComputeType(c.T(1).shape().type);
@@ -161,11 +163,12 @@ void LayerNormBackward(Ctx& c) {
   const Op rstd = BroadcastTo(c.T(4, type), dims);
   const Op x_hat = Mul(Sub(x, BroadcastTo(c.T(3, type), dims)), rstd);
   const Op grad_hat = c.Has(5) ? Mul(g, BroadcastTo(c.T(5, type), dims)) : g;
-  c.Return({ThroughStatistics(grad_hat, x_hat, rstd, Range(outer, rank)),
-            ReduceSum(Mul(g, x_hat), Range(0, outer)), ReduceSum(g, Range(0, outer))});
+  c.Return({ThroughStatistics(grad_hat, x_hat, rstd, DimRange(outer, rank)),
+            ReduceSum(Mul(g, x_hat), DimRange(0, outer)), ReduceSum(g, DimRange(0, outer))});
 }
 
-// aten::native_group_norm_backward(Tensor grad_out, Tensor input, Tensor mean, Tensor rstd, Tensor? weight,
+// aten::native_group_norm_backward(Tensor grad_out, Tensor input, Tensor mean, Tensor rstd, Tensor?
+// weight,
 //     int N, int C, int HxW, int group, bool[3] output_mask) -> (Tensor, Tensor, Tensor)
 void GroupNormBackward(Ctx& c) {
   const PrimitiveType type = Ctx::ComputeType(c.T(1).shape().type);
@@ -187,7 +190,8 @@ void GroupNormBackward(Ctx& c) {
             per_channel(Mul(g, x_hat)), per_channel(g)});
 }
 
-// aten::native_batch_norm_backward(Tensor grad_out, Tensor input, Tensor? weight, Tensor? running_mean,
+// aten::native_batch_norm_backward(Tensor grad_out, Tensor input, Tensor? weight, Tensor?
+// running_mean,
 //     Tensor? running_var, Tensor? save_mean, Tensor? save_invstd, bool train, float eps,
 //     bool[3] output_mask) -> (Tensor, Tensor, Tensor)
 void BatchNormBackward(Ctx& c) {
@@ -205,15 +209,15 @@ void BatchNormBackward(Ctx& c) {
   rstd = AlongDim(rstd, dims, 1);
   const Op x_hat = Mul(Sub(x, AlongDim(mean, dims, 1)), rstd);
   const Op grad_hat = c.Has(2) ? Mul(g, AlongDim(c.T(2, type), dims, 1)) : g;
-  Dims reduced = Range(0, x.shape().rank());
+  Dims reduced = DimRange(0, x.shape().rank());
   reduced.erase(reduced.begin() + 1);
   c.Return({train ? ThroughStatistics(grad_hat, x_hat, rstd, reduced) : Mul(grad_hat, rstd),
             ReduceSum(Mul(g, x_hat), reduced), ReduceSum(g, reduced)});
 }
 
 // ---- Convolution.
-// The gradient of a forward convolution's weight: `input` slides over, `grad` is the kernel, and the batch is
-// what is summed over.
+// The gradient of a forward convolution's weight: `input` slides over, `grad` is the kernel, and
+// the batch is what is summed over.
 Op WeightGradient(Op input, Op grad, const Dims& kernel, const ConvParams& p) {
   const int64_t spatial = input.shape().rank() - 2;
   hlo::ConvDims dims = hlo::DefaultConvDims(spatial);
@@ -246,8 +250,8 @@ void ConvolutionBackwardFrom(Ctx& c, size_t first) {
   Dims kernel;
   for (int64_t d = 0; d < spatial; ++d) {
     kernel.push_back(weight.shape().dim(d + 2));
-    const int64_t covered = (g.shape().dim(d + 2) - 1) * forward.stride[d] - 2 * forward.padding[d] +
-                            forward.dilation[d] * (kernel[d] - 1) + 1;
+    const int64_t covered = (g.shape().dim(d + 2) - 1) * forward.stride[d] -
+                            2 * forward.padding[d] + forward.dilation[d] * (kernel[d] - 1) + 1;
     back.output_padding[d] = forward.transposed ? 0 : x.shape().dim(d + 2) - covered;
   }
   std::vector<Op> results(3);
@@ -257,14 +261,15 @@ void ConvolutionBackwardFrom(Ctx& c, size_t first) {
                                     : WeightGradient(x, g, kernel, forward);
   }
   if (c.OutDefined(2)) {
-    Dims reduced = Range(0, g.shape().rank());
+    Dims reduced = DimRange(0, g.shape().rank());
     reduced.erase(reduced.begin() + 1);
     results[2] = ReduceSum(Convert(g, Ctx::ComputeType(g.shape().type)), reduced);
   }
   c.Return(results);
 }
 
-// aten::convolution_backward_overrideable(Tensor grad_output, Tensor input, Tensor weight, int[] stride,
+// aten::convolution_backward_overrideable(Tensor grad_output, Tensor input, Tensor weight, int[]
+// stride,
 //     int[] padding, int[] dilation, bool transposed, int[] output_padding, int groups,
 //     bool[3] output_mask) -> (Tensor grad_input, Tensor grad_weight, Tensor grad_bias)
 void ConvolutionBackwardOverrideable(Ctx& c) { ConvolutionBackwardFrom(c, 3); }

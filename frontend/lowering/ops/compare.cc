@@ -19,7 +19,8 @@ void Logical(Ctx& c) {
   c.Return(kFunction(c.El(0, hlo::kPred), c.El(1, hlo::kPred), {}));
 }
 
-// aten::isin.Tensor_Tensor(Tensor elements, Tensor test_elements, *, bool assume_unique, bool invert)
+// aten::isin.Tensor_Tensor(Tensor elements, Tensor test_elements, *, bool assume_unique, bool
+// invert)
 // -> Tensor: every element against every test element.
 void IsIn(Ctx& c) {
   PrimitiveType type = c.Promote({0, 1});
@@ -32,8 +33,8 @@ void IsIn(Ctx& c) {
   dims.push_back(count);
   Dims own(static_cast<size_t>(last));
   for (int64_t d = 0; d < last; ++d) own[d] = d;
-  const Op equal = Eq(hlo::BroadcastInDim(elements, dims, own),
-                      AlongDim(Reshape(tests, {count}), dims, last));
+  const Op equal =
+      Eq(hlo::BroadcastInDim(elements, dims, own), AlongDim(Reshape(tests, {count}), dims, last));
   const Op found = ReduceOr(equal, {last});
   c.Return(c.Bool(3) ? Not(found) : found);
 }

@@ -13,12 +13,12 @@ struct ConvParams {
   int64_t groups = 1;
 };
 
-// The arguments (stride, padding, dilation, transposed, output_padding, groups) from position `first`.
-// Lists of one element hold for all spatial dims.
+// The arguments (stride, padding, dilation, transposed, output_padding, groups) from position
+// `first`. Lists of one element hold for all spatial dims.
 ConvParams ReadConvParams(const Ctx& c, size_t first, int64_t spatial_rank);
 
-// weight [out, in / groups, k…], or transposed [in, out / groups, k…]. The result is in the type that
-// products are summed in (f32 for 16-bit floats).
+// weight [out, in / groups, k…], or transposed [in, out / groups, k…]. The result is in the type
+// that products are summed in (f32 for 16-bit floats).
 Op Convolution(Op input, Op weight, const ConvParams& params);
 
 }  // namespace glia::lowering

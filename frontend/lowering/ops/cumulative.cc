@@ -37,7 +37,8 @@ void CumExtreme(Ctx& c) {
   if (rank == 0) return c.Return({x, hlo::Filled(c.builder(), c.Out(1), 0)});
   const int64_t dim = c.Dim(1, rank);
   const Op index = IotaOf(c.builder(), hlo::kS32, x.shape().dims, dim);
-  const Op neutral = kLargest ? LowestValue(c.builder(), c.compute()) : HighestValue(c.builder(), c.compute());
+  const Op neutral =
+      kLargest ? LowestValue(c.builder(), c.compute()) : HighestValue(c.builder(), c.compute());
   const std::vector<Op> scanned = RunningScan(
       {x, index}, dim, {neutral, ScalarLike(index, 0)},
       [](absl::Span<const Op> before, absl::Span<const Op> now) {

@@ -8,7 +8,8 @@ namespace {
 // aten::embedding(Tensor weight, Tensor indices, int padding_idx=-1, …) -> Tensor
 void Embedding(Ctx& c) { c.Return(TakeAlong(c.T(0), c.T(1), 0)); }
 
-// aten::embedding_dense_backward(Tensor grad_output, Tensor indices, int num_weights, int padding_idx,
+// aten::embedding_dense_backward(Tensor grad_output, Tensor indices, int num_weights, int
+// padding_idx,
 //                                bool scale_grad_by_freq) -> Tensor
 void EmbeddingBackward(Ctx& c) {
   if (c.Bool(4)) return c.Refuse("scale_grad_by_freq");
@@ -21,12 +22,14 @@ void EmbeddingBackward(Ctx& c) {
   c.Return(ScatterSlices(zeros, index, grad, 0, Sum));
 }
 
-// aten::_embedding_bag(Tensor weight, Tensor indices, Tensor offsets, bool scale_grad_by_freq=False,
-//     int mode=0, bool sparse=False, Tensor? per_sample_weights=None, bool include_last_offset=False,
-//     int padding_idx=-1) -> (Tensor, Tensor offset2bag, Tensor bag_size, Tensor max_indices)
-// Bag b holds the indices from offsets[b] up to offsets[b + 1]; its vectors are summed (mode 0), averaged (1)
-// or their maximum is taken (2). The last three results serve the backward pass, which has no lowering:
-// sizes are right, what eager leaves unset is 0.
+// aten::_embedding_bag(Tensor weight, Tensor indices, Tensor offsets, bool
+// scale_grad_by_freq=False,
+//     int mode=0, bool sparse=False, Tensor? per_sample_weights=None, bool
+//     include_last_offset=False, int padding_idx=-1) -> (Tensor, Tensor offset2bag, Tensor
+//     bag_size, Tensor max_indices)
+// Bag b holds the indices from offsets[b] up to offsets[b + 1]; its vectors are summed (mode 0),
+// averaged (1) or their maximum is taken (2). The last three results serve the backward pass, which
+// has no lowering: sizes are right, what eager leaves unset is 0.
 void EmbeddingBag(Ctx& c) {
   constexpr int64_t kMean = 1, kMax = 2;
   const int64_t mode = c.Int(4, 0), padding = c.Int(8, -1);
@@ -38,7 +41,8 @@ void EmbeddingBag(Ctx& c) {
   const Op offsets = SliceInDim(c.T(2), 0, bags, 1, 0);
   const Dims pairs = {count, bags};
   const Op begun = Ge(IotaOf(c.builder(), offset_type, pairs, 0), AlongDim(offsets, pairs, 1));
-  const Op bag = Sub(ReduceSum(Convert(begun, hlo::kS64), {1}), IntScalar(c.builder(), hlo::kS64, 1));
+  const Op bag =
+      Sub(ReduceSum(Convert(begun, hlo::kS64), {1}), IntScalar(c.builder(), hlo::kS64, 1));
   // Padding goes to a bag outside, which scatter drops.
   const Op counted = Ne(index, IntScalar(c.builder(), index.shape().type, padding));
   const Op nowhere = hlo::BroadcastScalar(IntScalar(c.builder(), hlo::kS64, bags), {count});

@@ -25,7 +25,8 @@ void FillRange(Ctx& c, double start, double step, int64_t int_start, int64_t int
   if (hlo::IsFloating(type) && !whole) {
     // As eager: in double, rounded once. A literal, because the device has no doubles.
     Literal values = Literal::Zero(shape);
-    for (int64_t i = 0; i < shape.dim(0); ++i) values.SetFromDouble(i, start + static_cast<double>(i) * step);
+    for (int64_t i = 0; i < shape.dim(0); ++i)
+      values.SetFromDouble(i, start + static_cast<double>(i) * step);
     return c.Return(hlo::Constant(c.builder(), std::move(values)));
   }
   Op range = IotaOf(c.builder(), type, shape.dims, 0);

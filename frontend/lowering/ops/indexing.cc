@@ -48,7 +48,8 @@ AdvancedIndex ReadIndices(Ctx& c, size_t i, const Dims& x_dims) {
     shapes.push_back(given[d].shape().dims);
   }
   a.broadcast = BroadcastDims(shapes);
-  // The indexed dims are replaced where they are when they are neighbours, else they go to the front.
+  // The indexed dims are replaced where they are when they are neighbours, else they go to the
+  // front.
   const bool adjacent =
       a.dims.empty() || a.dims.back() - a.dims.front() + 1 == static_cast<int64_t>(a.dims.size());
   a.position = adjacent && !a.dims.empty() ? a.dims.front() : 0;

@@ -8,16 +8,13 @@ namespace {
 
 constexpr int64_t kNone = 0, kMean = 1;
 
-Dims AllDims(Op x) {
-  Dims dims;
-  for (int64_t d = 0; d < x.shape().rank(); ++d) dims.push_back(d);
-  return dims;
-}
+Dims AllDims(Op x) { return DimRange(0, x.shape().rank()); }
 
 void ReturnReduced(Ctx& c, Op loss, int64_t reduction) {
   if (!loss.valid() || reduction == kNone) return c.Return(loss);
   const Op sum = ReduceSum(loss, AllDims(loss));
-  c.Return(reduction == kMean ? Div(sum, c.Const(static_cast<double>(loss.shape().elements()))) : sum);
+  c.Return(reduction == kMean ? Div(sum, c.Const(static_cast<double>(loss.shape().elements())))
+                              : sum);
 }
 
 // Two tensors in the compute type, broadcast against each other.
@@ -60,23 +57,27 @@ Op HuberSlope(Op d, double delta) {
 template <Op (*kSlope)(Op, double)>
 void ElementwiseBackward(Ctx& c) {
   const auto [x, y] = Pair(c, 1);
-  Op grad = Mul(BroadcastTo(c.T(0, c.compute()), x.shape().dims), kSlope(Sub(x, y), c.Double(4, 1)));
+  Op grad =
+      Mul(BroadcastTo(c.T(0, c.compute()), x.shape().dims), kSlope(Sub(x, y), c.Double(4, 1)));
   if (c.Int(3) == kMean) grad = Div(grad, c.Const(static_cast<double>(x.shape().elements())));
   c.Return(grad);
 }
 
 // ---- Cross entropy of probabilities.
-// aten::binary_cross_entropy(Tensor self, Tensor target, Tensor? weight=None, int reduction=1) -> Tensor
+// aten::binary_cross_entropy(Tensor self, Tensor target, Tensor? weight=None, int reduction=1) ->
+// Tensor
 void BinaryCrossEntropy(Ctx& c) {
   const auto [x, y] = Pair(c, 0);
-  const Op one = ScalarLike(x, 1), floor = ScalarLike(x, -100);  // as eager: logs no smaller than -100
+  const Op one = ScalarLike(x, 1),
+           floor = ScalarLike(x, -100);  // as eager: logs no smaller than -100
   const Op log_x = Max(Log(x), floor), log_not_x = Max(Log1p(Neg(x)), floor);
   Op loss = Sub(Mul(Sub(y, one), log_not_x), Mul(y, log_x));
   if (c.Has(2)) loss = Mul(loss, BroadcastTo(c.T(2, c.compute()), loss.shape().dims));
   ReturnReduced(c, loss, c.Int(3));
 }
 
-// aten::binary_cross_entropy_backward(Tensor grad_output, Tensor self, Tensor target, Tensor? weight,
+// aten::binary_cross_entropy_backward(Tensor grad_output, Tensor self, Tensor target, Tensor?
+// weight,
 //                                     int reduction) -> Tensor
 void BinaryCrossEntropyBackward(Ctx& c) {
   const auto [x, y] = Pair(c, 1);
@@ -104,11 +105,12 @@ void BceWithLogits(Ctx& c) {
   ReturnReduced(c, loss, c.Int(4));
 }
 
-// ---- Negative log likelihood of log probabilities x [n, classes, …] or [classes], for class numbers.
+// ---- Negative log likelihood of log probabilities x [n, classes, …] or [classes], for class
+// numbers.
 struct Nll {
-  Op chosen;   // pred [n, classes, …]: the target's class
-  Op weight;   // [n, 1, …]: its class weight, 0 where it is ignored
-  Dims dims;   // [n, classes, …]
+  Op chosen;  // pred [n, classes, …]: the target's class
+  Op weight;  // [n, 1, …]: its class weight, 0 where it is ignored
+  Dims dims;  // [n, classes, …]
 };
 
 // `arg` is the position of self; target, weight, reduction and ignore_index follow.
@@ -134,7 +136,8 @@ Nll ReadNll(Ctx& c, size_t arg, Op x) {
 // x as [n, classes, …]
 Op WithBatch(Op x) { return x.valid() && x.shape().rank() == 1 ? Unsqueeze(x, 0) : x; }
 
-// aten::nll_loss_forward(Tensor self, Tensor target, Tensor? weight, int reduction, int ignore_index)
+// aten::nll_loss_forward(Tensor self, Tensor target, Tensor? weight, int reduction, int
+// ignore_index)
 // -> (Tensor output, Tensor total_weight); nll_loss2d_forward too
 void NllForward(Ctx& c) {
   const Op x = WithBatch(c.T(0, c.compute()));
@@ -152,7 +155,8 @@ void NllForward(Ctx& c) {
   c.Return({reduction == kMean ? Div(sum, total) : sum, total});
 }
 
-// aten::nll_loss_backward(Tensor grad_output, Tensor self, Tensor target, Tensor? weight, int reduction,
+// aten::nll_loss_backward(Tensor grad_output, Tensor self, Tensor target, Tensor? weight, int
+// reduction,
 //                         int ignore_index, Tensor total_weight) -> Tensor
 void NllBackward(Ctx& c) {
   const Op x = WithBatch(c.T(1, c.compute()));

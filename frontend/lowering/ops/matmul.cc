@@ -4,10 +4,9 @@
 namespace glia::lowering {
 namespace {
 
-// The type in which products are summed: f32 for floats of 16 bits, whose operands stay as they are.
-PrimitiveType SumType(Op x) {
-  return x.valid() ? Ctx::ComputeType(x.shape().type) : hlo::kInvalid;
-}
+// The type in which products are summed: f32 for floats of 16 bits, whose operands stay as they
+// are.
+PrimitiveType SumType(Op x) { return x.valid() ? Ctx::ComputeType(x.shape().type) : hlo::kInvalid; }
 
 // [m,k]·[k,n], [k]·[k], [m,k]·[k]
 Op MatMul(Op a, Op b) {
@@ -28,8 +27,8 @@ Op BatchMatMul(Op a, Op b) {
   return DotGeneral(a, b, dims, SumType(a));
 }
 
-// beta · self + alpha · product, with the Scalars as arguments i and i + 1. With beta 0 what self holds
-// does not matter, not even NaN.
+// beta · self + alpha · product, with the Scalars as arguments i and i + 1. With beta 0 what self
+// holds does not matter, not even NaN.
 Op Accumulate(Ctx& c, Op product, size_t i) {
   const auto scaled = [&](Op x, size_t k) {
     return !c.Has(k) || c.IsScalar(k, 1) ? x : Mul(x, c.ScalarEl(k));
@@ -64,7 +63,8 @@ void Addbmm(Ctx& c) {
 void Addr(Ctx& c) {
   const Op column = Unsqueeze(c.T(1, c.compute()), 1);
   const Op row = Unsqueeze(c.T(2, c.compute()), 0);
-  c.Return(Accumulate(c, Mul(BroadcastTo(column, c.Out().dims), BroadcastTo(row, c.Out().dims)), 3));
+  c.Return(
+      Accumulate(c, Mul(BroadcastTo(column, c.Out().dims), BroadcastTo(row, c.Out().dims)), 3));
 }
 
 // aten::_trilinear(Tensor i1, Tensor i2, Tensor i3, int[] expand1, int[] expand2, int[] expand3,

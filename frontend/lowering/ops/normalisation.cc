@@ -22,21 +22,17 @@ Op RsqrtEps(Op variance, double eps) { return Rsqrt(Add(variance, ScalarLike(var
 Op Saved(Ctx& c, Op statistic, size_t k) {
   if (!c.OutDefined(k)) return {};
   const Shape shape = c.Out(k);
-  return shape.elements() == 0 ? hlo::Filled(c.builder(), shape, 0) : Reshape(statistic, shape.dims);
+  return shape.elements() == 0 ? hlo::Filled(c.builder(), shape, 0)
+                               : Reshape(statistic, shape.dims);
 }
 
-Dims Range(int64_t first, int64_t limit) {
-  Dims dims;
-  for (int64_t d = first; d < limit; ++d) dims.push_back(d);
-  return dims;
-}
-
-// aten::native_layer_norm(Tensor input, int[] normalized_shape, Tensor? weight, Tensor? bias, float eps)
+// aten::native_layer_norm(Tensor input, int[] normalized_shape, Tensor? weight, Tensor? bias, float
+// eps)
 // -> (Tensor, Tensor mean, Tensor rstd)
 void LayerNorm(Ctx& c) {
   const Op x = c.T(0, c.compute());
   const int64_t rank = x.shape().rank();
-  const Dims dims = Range(rank - static_cast<int64_t>(c.Ints(1).size()), rank);
+  const Dims dims = DimRange(rank - static_cast<int64_t>(c.Ints(1).size()), rank);
   const Statistics s = StatisticsOf(x, dims);
   const Op rstd = RsqrtEps(s.variance, c.Double(4));
   Op y = Mul(Sub(x, BroadcastTo(s.mean, x.shape().dims)), BroadcastTo(rstd, x.shape().dims));
@@ -45,7 +41,8 @@ void LayerNorm(Ctx& c) {
   c.Return({y, Saved(c, s.mean, 1), Saved(c, rstd, 2)});
 }
 
-// aten::native_group_norm(Tensor input, Tensor? weight, Tensor? bias, int N, int C, int HxW, int group,
+// aten::native_group_norm(Tensor input, Tensor? weight, Tensor? bias, int N, int C, int HxW, int
+// group,
 //                         float eps) -> (Tensor, Tensor mean, Tensor rstd)
 void GroupNorm(Ctx& c) {
   const Op x = c.T(0, c.compute());
@@ -80,7 +77,7 @@ void BatchNorm(Ctx& c, const BatchNormArgs& args) {
   const bool has_running = args.mean >= 0 && c.Has(args.mean);
   Op mean, variance;
   if (args.training || !has_running) {
-    Dims reduced = Range(0, x.shape().rank());
+    Dims reduced = DimRange(0, x.shape().rank());
     reduced.erase(reduced.begin() + 1);
     const Statistics s = StatisticsOf(x, reduced);
     mean = Reshape(s.mean, {channels});
@@ -96,7 +93,8 @@ void BatchNorm(Ctx& c, const BatchNormArgs& args) {
   std::vector<Op> results = {Add(Mul(x, AlongDim(scale, dims, 1)), AlongDim(offset, dims, 1)),
                              Saved(c, mean, 1), Saved(c, rstd, 2)};
   const size_t last = c.OutCount() - (args.returns_running ? 2 : 0);
-  for (size_t k = 3; k < last; ++k) results.push_back(hlo::Filled(c.builder(), c.Out(k), 0));  // reserved
+  for (size_t k = 3; k < last; ++k)
+    results.push_back(hlo::Filled(c.builder(), c.Out(k), 0));  // reserved
   if (args.returns_running) {
     const double count = static_cast<double>(x.shape().elements()) / static_cast<double>(channels);
     const auto updated = [&](Op running, Op now) {
@@ -104,7 +102,8 @@ void BatchNorm(Ctx& c, const BatchNormArgs& args) {
       return Add(Mul(running, c.Const(1 - args.momentum)), Mul(now, c.Const(args.momentum)));
     };
     results.push_back(updated(argument(args.mean), mean));
-    results.push_back(updated(argument(args.variance), Mul(variance, c.Const(count / (count - 1)))));
+    results.push_back(
+        updated(argument(args.variance), Mul(variance, c.Const(count / (count - 1)))));
   }
   c.Return(results);
 }
@@ -130,7 +129,8 @@ void BatchNormWithUpdate(Ctx& c) {
   BatchNorm(c, args);
 }
 
-// aten::_native_batch_norm_legit.no_stats(Tensor input, Tensor? weight, Tensor? bias, bool training,
+// aten::_native_batch_norm_legit.no_stats(Tensor input, Tensor? weight, Tensor? bias, bool
+// training,
 //     float momentum, float eps)
 void BatchNormNoStats(Ctx& c) { BatchNorm(c, {true, c.Double(4), c.Double(5)}); }
 

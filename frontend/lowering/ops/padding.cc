@@ -1,4 +1,5 @@
-// Padding. The list of amounts starts with the last dim: (left, right, top, bottom, …); negative amounts crop.
+// Padding. The list of amounts starts with the last dim: (left, right, top, bottom, …); negative
+// amounts crop.
 #include <algorithm>
 
 #include "frontend/lowering/ops/windows.h"
@@ -59,8 +60,8 @@ void EdgePad(Ctx& c) {
   c.Return(x);
 }
 
-// The gradient: the sides, turned around or summed up, are added to the part that was copied. Arguments
-// (grad_output, self, padding).
+// The gradient: the sides, turned around or summed up, are added to the part that was copied.
+// Arguments (grad_output, self, padding).
 template <bool kReflect>
 void EdgePadBackward(Ctx& c) {
   const Dims pad = c.Ints(2);

@@ -10,7 +10,8 @@ namespace glia::lowering {
 namespace {
 
 // ---- Maxima.
-// aten::max_pool2d_with_indices(Tensor self, int[2] kernel_size, int[2] stride=[], int[2] padding=0,
+// aten::max_pool2d_with_indices(Tensor self, int[2] kernel_size, int[2] stride=[], int[2]
+// padding=0,
 //     int[2] dilation=1, bool ceil_mode=False) -> (Tensor, Tensor)
 template <int64_t kSpatial>
 void MaxPool(Ctx& c) {
@@ -75,8 +76,7 @@ std::vector<double> Counts(const WindowDim& w, bool include_padding) {
     const int64_t start = i * w.stride - w.pad_low;
     const int64_t end = std::min(start + w.kernel, w.in + w.pad_low);
     counts.push_back(static_cast<double>(
-        include_padding ? end - start
-                        : std::min(end, w.in) - std::max<int64_t>(start, 0)));
+        include_padding ? end - start : std::min(end, w.in) - std::max<int64_t>(start, 0)));
   }
   return counts;
 }
@@ -115,8 +115,8 @@ void AdaptiveAvgPool(Ctx& c) {
 }
 
 // ---- Gradients.
-// aten::max_pool2d_with_indices_backward(Tensor grad_output, Tensor self, …, Tensor indices) -> Tensor
-// Each output's gradient goes to the position that its index names.
+// aten::max_pool2d_with_indices_backward(Tensor grad_output, Tensor self, …, Tensor indices) ->
+// Tensor Each output's gradient goes to the position that its index names.
 template <int64_t kSpatial, size_t kIndices>
 void MaxPoolBackward(Ctx& c) {
   const Dims& dims = c.Out().dims;
@@ -139,15 +139,17 @@ void MaxUnpool2d(Ctx& c) {
   int64_t outer = 1;
   for (int64_t d = 0; d + 2 < rank; ++d) outer *= dims[d];
   const int64_t in = c.T(0).shape().elements() / std::max<int64_t>(outer, 1);
-  const Op zeros = hlo::Filled(c.builder(), Shape(c.Out().type, {outer, dims[rank - 2] * dims[rank - 1]}), 0);
-  c.Return(Reshape(ScatterElements(zeros, Reshape(c.T(1), {outer, in}), Reshape(c.T(0), {outer, in}), 1, Replace),
+  const Op zeros =
+      hlo::Filled(c.builder(), Shape(c.Out().type, {outer, dims[rank - 2] * dims[rank - 1]}), 0);
+  c.Return(Reshape(ScatterElements(zeros, Reshape(c.T(1), {outer, in}),
+                                   Reshape(c.T(0), {outer, in}), 1, Replace),
                    dims));
 }
 
 // aten::avg_pool2d_backward(Tensor grad_output, Tensor self, int[2] kernel_size, int[2] stride,
 //     int[2] padding, bool ceil_mode, bool count_include_pad, int? divisor_override) -> Tensor
-// Every input element receives the share of each window that holds it: a sum over windows of the spread
-// out gradient.
+// Every input element receives the share of each window that holds it: a sum over windows of the
+// spread out gradient.
 template <int64_t kSpatial>
 void AvgPoolBackward(Ctx& c) {
   const Shape shape = c.Out();
@@ -175,7 +177,8 @@ void AdaptiveAvgPoolBackward(Ctx& c) {
   Op grad = c.T(0, c.compute());
   const int64_t first = c.Out().rank() - kSpatial;
   for (int64_t d = 0; d < kSpatial; ++d) {
-    const WeightMatrix forward = AdaptiveWeights(c.Out().dim(first + d), grad.shape().dim(first + d));
+    const WeightMatrix forward =
+        AdaptiveWeights(c.Out().dim(first + d), grad.shape().dim(first + d));
     grad = MixAlong(grad, forward.Transposed(), first + d);
   }
   c.Return(grad);

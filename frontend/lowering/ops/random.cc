@@ -1,5 +1,5 @@
-// Random operators. Those that draw numbers have no lowering: they run on the CPU, from torch's generator,
-// so that a seed gives what it gives in eager mode. Only what needs no draw is here.
+// Random operators. Those that draw numbers have no lowering: they run on the CPU, from torch's
+// generator, so that a seed gives what it gives in eager mode. Only what needs no draw is here.
 #include "frontend/lowering/registry.h"
 
 namespace glia::lowering {

@@ -13,7 +13,7 @@ using Reducer = Op (*)(Op, absl::Span<const int64_t>, bool);
 template <Reducer kReduce>
 void Full(Ctx& c) {
   const Op x = c.T(0, c.compute());
-  c.Return(kReduce(x, c.DimsOrAll(99, x.shape().rank()), false));
+  c.Return(kReduce(x, DimRange(0, x.shape().rank()), false));
 }
 
 // Arguments (self, dims, keepdim); no dims mean all.
@@ -37,7 +37,8 @@ Op Mean(Op x, absl::Span<const int64_t> dims, bool keepdim) {
 
 Op WithoutNan(Op x) { return Select(IsNan(x), FullLike(x, 0), x); }
 
-// aten::nansum(Tensor self, int[1]? dim=None, bool keepdim=False, *, ScalarType? dtype=None) -> Tensor
+// aten::nansum(Tensor self, int[1]? dim=None, bool keepdim=False, *, ScalarType? dtype=None) ->
+// Tensor
 void NanSum(Ctx& c) {
   const Op x = WithoutNan(c.T(0, c.compute()));
   c.Return(ReduceSum(x, c.DimsOrAll(1, x.shape().rank()), c.Bool(2)));
@@ -122,17 +123,18 @@ void NormOp(Ctx& c) {
   c.Return(Norm(x, c.Double(1, 2), c.DimsOrAll(2, x.shape().rank()), c.Bool(3)));
 }
 
-// aten::norm.Scalar(Tensor self, Scalar p=2), aten::norm.ScalarOpt_dtype(Tensor self, Scalar? p, *, dtype)
+// aten::norm.Scalar(Tensor self, Scalar p=2), aten::norm.ScalarOpt_dtype(Tensor self, Scalar? p, *,
+// dtype)
 void NormOfAll(Ctx& c) {
   const Op x = c.T(0, c.compute());
-  c.Return(Norm(x, c.Double(1, 2), c.DimsOrAll(99, x.shape().rank()), false));
+  c.Return(Norm(x, c.Double(1, 2), DimRange(0, x.shape().rank()), false));
 }
 
 // aten::dist(Tensor self, Tensor other, Scalar p=2) -> Tensor
 void Dist(Ctx& c) {
   const Dims dims = BroadcastDims({c.T(0).shape().dims, c.T(1).shape().dims});
   const Op x = Sub(BroadcastTo(c.T(0, c.compute()), dims), BroadcastTo(c.T(1, c.compute()), dims));
-  c.Return(Norm(x, c.Double(2, 2), c.DimsOrAll(99, x.shape().rank()), false));
+  c.Return(Norm(x, c.Double(2, 2), DimRange(0, x.shape().rank()), false));
 }
 
 // aten::_cdist_forward(Tensor x1, Tensor x2, float p, int? compute_mode) -> Tensor

@@ -111,7 +111,8 @@ void ScatterReduce(Ctx& c) {
   }
   Op result = ScatterElements(start, a.index, a.source, a.dim, combine);
   if (mean) {
-    const Op count_start = include_self ? FullLike(a.x, 1) : Select(touched, FullLike(a.x, 0), FullLike(a.x, 1));
+    const Op count_start =
+        include_self ? FullLike(a.x, 1) : Select(touched, FullLike(a.x, 0), FullLike(a.x, 1));
     const Op count = ScatterElements(count_start, a.index, FullLike(a.source, 1), a.dim, Sum);
     result = hlo::IsFloating(type) ? Div(result, count) : FloorDiv(result, count);
   }
@@ -131,7 +132,8 @@ void IndexSlices(Ctx& c, const Combine& combine, bool scaled) {
   Op source = c.IsTensor(3) ? c.T(3, type) : c.ScalarEl(3, type);
   source = source.shape().rank() == 0 ? BroadcastTo(source, dims) : Reshape(source, dims);
   if (scaled && c.Has(4) && !c.IsScalar(4, 1)) source = Mul(source, c.ScalarEl(4, type));
-  c.Return(Reshape(ScatterSlices(x, WrapIndex(index, x.shape().dim(dim)), source, dim, combine), c.Out().dims));
+  c.Return(Reshape(ScatterSlices(x, WrapIndex(index, x.shape().dim(dim)), source, dim, combine),
+                   c.Out().dims));
 }
 // aten::index_add(Tensor self, int dim, Tensor index, Tensor source, *, Scalar alpha=1) -> Tensor
 void IndexAdd(Ctx& c) { IndexSlices(c, Sum, true); }

@@ -18,7 +18,8 @@ void CopyOp(Ctx& c) { c.Return(BroadcastTo(c.T(1), c.Out().dims)); }
 
 void ExpandCopy(Ctx& c) { c.Return(BroadcastTo(c.T(0), c.Out().dims)); }
 
-// aten::cat(Tensor[] tensors, int dim=0) -> Tensor. Empty vectors are skipped whatever the others' rank.
+// aten::cat(Tensor[] tensors, int dim=0) -> Tensor. Empty vectors are skipped whatever the others'
+// rank.
 void Cat(Ctx& c) {
   std::vector<Op> parts;
   for (const Op& part : c.List(0)) {
@@ -38,7 +39,8 @@ void Stack(Ctx& c) {
   c.Return(Concatenate(parts, dim));
 }
 
-// aten::repeat(Tensor self, int[] repeats) -> Tensor: [a, b] becomes [r0, a, r1, b], then the result
+// aten::repeat(Tensor self, int[] repeats) -> Tensor: [a, b] becomes [r0, a, r1, b], then the
+// result
 void Repeat(Ctx& c) {
   const Dims repeats = c.Ints(1);
   const Op x = c.T(0);
@@ -65,11 +67,12 @@ Op RollDim(Op x, int64_t dim, int64_t shift) {
   if (size == 0) return x;
   shift = ((shift % size) + size) % size;
   if (shift == 0) return x;
-  return hlo::Concatenate({SliceInDim(x, size - shift, size, 1, dim), SliceInDim(x, 0, size - shift, 1, dim)},
-                     dim);
+  return hlo::Concatenate(
+      {SliceInDim(x, size - shift, size, 1, dim), SliceInDim(x, 0, size - shift, 1, dim)}, dim);
 }
 
-// aten::roll(Tensor self, int[1] shifts, int[1] dims=[]) -> Tensor; without dims, of the flat tensor
+// aten::roll(Tensor self, int[1] shifts, int[1] dims=[]) -> Tensor; without dims, of the flat
+// tensor
 void Roll(Ctx& c) {
   Op x = c.T(0);
   const Dims shifts = c.Ints(1), dims = c.DimList(2, x.shape().rank());
@@ -121,7 +124,8 @@ Range SliceOf(const Ctx& c, size_t i, int64_t size) {
   return {start, std::max(start, end), c.Int(i + 2, 1)};
 }
 
-// `part` at start, start + step, … of one dim of an array of these dims; the value elsewhere is `base`'s.
+// `part` at start, start + step, … of one dim of an array of these dims; the value elsewhere is
+// `base`'s.
 Op Place(Op base, Op part, int64_t dim, int64_t start, int64_t step) {
   if (!base.valid() || !part.valid()) return {};
   const int64_t count = part.shape().dim(dim);
@@ -134,7 +138,8 @@ Op Place(Op base, Op part, int64_t dim, int64_t start, int64_t step) {
                 PadDim(part, ScalarLike(part, 0), dim, start, after, step - 1), base);
 }
 
-// aten::slice_scatter(Tensor self, Tensor src, int dim=0, int? start=None, int? end=None, int step=1)
+// aten::slice_scatter(Tensor self, Tensor src, int dim=0, int? start=None, int? end=None, int
+// step=1)
 void SliceScatter(Ctx& c) {
   const Op x = c.T(0);
   const int64_t dim = c.Dim(2, x.shape().rank());
@@ -150,7 +155,8 @@ void SelectScatter(Ctx& c) {
   c.Return(Place(x, Unsqueeze(c.T(1, c.Out().type), dim), dim, index, 1));
 }
 
-// aten::slice_backward(Tensor grad_output, int[] input_sizes, int dim, int start, int end, int step)
+// aten::slice_backward(Tensor grad_output, int[] input_sizes, int dim, int start, int end, int
+// step)
 void SliceBackward(Ctx& c) {
   const Op zeros = hlo::Filled(c.builder(), c.Out(), 0);
   const int64_t dim = c.Dim(2, c.Out().rank());
@@ -177,7 +183,8 @@ Op PlaceDiagonal(Op base, Op values, int64_t offset) {
   const Op on_diagonal = Eq(Sub(column, row), IntScalar(base.builder, hlo::kS32, offset));
   // One value per row, zeros where the diagonal has none; then every column reads its row's.
   const int64_t first_row = std::max<int64_t>(0, -offset);
-  const Op per_row = PadDim(values, ScalarLike(values, 0), rank - 2, first_row, rows - first_row - count);
+  const Op per_row =
+      PadDim(values, ScalarLike(values, 0), rank - 2, first_row, rows - first_row - count);
   return Select(on_diagonal, BroadcastTo(Unsqueeze(per_row, rank - 1), dims), base);
 }
 
@@ -206,7 +213,9 @@ void PlaceDiagonalOp(Ctx& c, Op base, Op values, size_t i) {
 // aten::diag_embed(Tensor self, int offset=0, int dim1=-2, int dim2=-1) -> Tensor
 void DiagEmbed(Ctx& c) { PlaceDiagonalOp(c, hlo::Filled(c.builder(), c.Out(), 0), c.T(0), 1); }
 // aten::diagonal_backward(Tensor grad_output, int[] input_sizes, int offset, int dim1, int dim2)
-void DiagonalBackward(Ctx& c) { PlaceDiagonalOp(c, hlo::Filled(c.builder(), c.Out(), 0), c.T(0), 2); }
+void DiagonalBackward(Ctx& c) {
+  PlaceDiagonalOp(c, hlo::Filled(c.builder(), c.Out(), 0), c.T(0), 2);
+}
 // aten::diagonal_scatter(Tensor self, Tensor src, int offset=0, int dim1=0, int dim2=1) -> Tensor
 void DiagonalScatter(Ctx& c) { PlaceDiagonalOp(c, c.T(0), c.T(1, c.Out().type), 2); }
 
@@ -248,7 +257,8 @@ void ChannelShuffle(Ctx& c) {
 }
 
 // ---- Functional slices: unsafe_split, unsafe_split_with_sizes, …_copy
-// aten::unsafe_split.Tensor(Tensor self, int split_size, int dim=0) -> Tensor[]; the sizes are the results'
+// aten::unsafe_split.Tensor(Tensor self, int split_size, int dim=0) -> Tensor[]; the sizes are the
+// results'
 void Split(Ctx& c) {
   const Op x = c.T(0);
   const int64_t dim = c.Dim(2, x.shape().rank());
@@ -270,7 +280,8 @@ void NarrowCopy(Ctx& c) {
   c.Return(SliceInDim(x, start, start + c.Int(3), 1, dim));
 }
 
-// aten::slice_copy.Tensor(Tensor self, int dim=0, int? start=None, int? end=None, int step=1) -> Tensor
+// aten::slice_copy.Tensor(Tensor self, int dim=0, int? start=None, int? end=None, int step=1) ->
+// Tensor
 void SliceCopy(Ctx& c) {
   const Op x = c.T(0);
   const int64_t dim = c.Dim(1, x.shape().rank());
@@ -338,12 +349,14 @@ void DiagonalCopy(Ctx& c) {
   const Dims order = ToTheEnd(rank, Ctx::Wrap(c.Int(2, 0), rank), Ctx::Wrap(c.Int(3, 1), rank));
   const Op x = Transpose(c.T(0), order);
   const Dims& dims = x.shape().dims;
-  // Everything off the diagonal is 0; then each row's sum is its element. Rows without one are cut off.
+  // Everything off the diagonal is 0; then each row's sum is its element. Rows without one are cut
+  // off.
   const Op row = IotaOf(c.builder(), hlo::kS32, dims, rank - 2);
   const Op column = IotaOf(c.builder(), hlo::kS32, dims, rank - 1);
   const Op on_diagonal = Eq(Sub(column, row), IntScalar(c.builder(), hlo::kS32, offset));
   const Op kept = Select(on_diagonal, x, FullLike(x, 0));
-  const Op sums = x.shape().type == hlo::kPred ? ReduceOr(kept, {rank - 1}) : ReduceSum(kept, {rank - 1});
+  const Op sums =
+      x.shape().type == hlo::kPred ? ReduceOr(kept, {rank - 1}) : ReduceSum(kept, {rank - 1});
   const int64_t first = std::max<int64_t>(0, -offset);
   c.Return(SliceInDim(sums, first, first + c.Out().dims.back(), 1, rank - 2));
 }
@@ -363,8 +376,8 @@ void BlockDiag(Ctx& c) {
   c.Return(Concatenate(rows, 0));
 }
 
-// aten::im2col(Tensor self, int[2] kernel_size, int[2] dilation, int[2] padding, int[2] stride) -> Tensor
-// [N, C, H, W] → [N, C kh kw, L]: one strided slice per kernel position.
+// aten::im2col(Tensor self, int[2] kernel_size, int[2] dilation, int[2] padding, int[2] stride) ->
+// Tensor [N, C, H, W] → [N, C kh kw, L]: one strided slice per kernel position.
 void Im2Col(Ctx& c) {
   Op x = c.T(0);
   const bool batched = x.shape().rank() == 4;
@@ -387,7 +400,8 @@ void Im2Col(Ctx& c) {
   c.Return(Reshape(Concatenate(taps, 2), c.Out().dims));
 }
 
-// aten::col2im(Tensor self, int[2] output_size, int[2] kernel_size, int[2] dilation, int[2] padding,
+// aten::col2im(Tensor self, int[2] output_size, int[2] kernel_size, int[2] dilation, int[2]
+// padding,
 //              int[2] stride) -> Tensor: the sum of all positions' contributions
 void Col2Im(Ctx& c) {
   const Dims size = c.Ints(1), kernel = c.Ints(2), dilation = c.Ints(3), padding = c.Ints(4),
@@ -459,7 +473,8 @@ OpTable ShapeOps() {
       {"aten::squeeze_copy", ReshapeOp},
       {"aten::squeeze_copy.dim", ReshapeOp},
       {"aten::stack", Stack},
-      {"aten::t_copy", [](Ctx& c) { c.Return(c.Out().rank() < 2 ? c.T(0) : SwapDims(c.T(0), 0, 1)); }},
+      {"aten::t_copy",
+       [](Ctx& c) { c.Return(c.Out().rank() < 2 ? c.T(0) : SwapDims(c.T(0), 0, 1)); }},
       {"aten::transpose_copy.int", TransposeCopy},
       {"aten::tril", Triangle<false>},
       {"aten::triu", Triangle<true>},

@@ -8,7 +8,8 @@ struct Sorted {
   Op values, indices;  // s64 indices
 };
 
-// Floats compare in total order, for which all NaNs are made one positive NaN and -0 becomes 0. Stable.
+// Floats compare in total order, for which all NaNs are made one positive NaN and -0 becomes 0.
+// Stable.
 Sorted SortAlong(Op x, int64_t dim, bool descending) {
   if (!x.valid()) return {};
   hlo::Builder* builder = x.builder;
@@ -75,7 +76,8 @@ void ReturnAt(Ctx& c, const Sorted& s, int64_t dim, int64_t position) {
             Reshape(SliceInDim(s.indices, position, position + 1, 1, dim), c.Out(1).dims)});
 }
 
-// aten::kthvalue(Tensor self, int k, int dim=-1, bool keepdim=False) -> (Tensor values, Tensor indices)
+// aten::kthvalue(Tensor self, int k, int dim=-1, bool keepdim=False) -> (Tensor values, Tensor
+// indices)
 void KthValue(Ctx& c) {
   const Op x = c.T(0);
   const int64_t rank = x.shape().rank();
@@ -84,8 +86,8 @@ void KthValue(Ctx& c) {
   ReturnAt(c, SortAlong(x, dim, false), dim, c.Int(1) - 1);
 }
 
-// aten::median.dim(Tensor self, int dim, bool keepdim=False): the lower middle one; NaN if there is any,
-// at the place of the first
+// aten::median.dim(Tensor self, int dim, bool keepdim=False): the lower middle one; NaN if there is
+// any, at the place of the first
 void MedianDim(Ctx& c) {
   const Op x = c.T(0);
   const int64_t rank = x.shape().rank();
@@ -99,8 +101,9 @@ void MedianDim(Ctx& c) {
   const Op first_nan = KeepDims(ArgExtreme(x, dim, true).second, x.shape().dims, {dim});
   const Op value = SliceInDim(s.values, middle, middle + 1, 1, dim);
   const Op index = SliceInDim(s.indices, middle, middle + 1, 1, dim);
-  c.Return({Reshape(Select(nan, BroadcastTo(NanLike(value), value.shape().dims), value), c.Out(0).dims),
-            Reshape(Select(nan, first_nan, index), c.Out(1).dims)});
+  c.Return(
+      {Reshape(Select(nan, BroadcastTo(NanLike(value), value.shape().dims), value), c.Out(0).dims),
+       Reshape(Select(nan, first_nan, index), c.Out(1).dims)});
 }
 
 // aten::median(Tensor self) -> Tensor
@@ -117,8 +120,9 @@ void Median(Ctx& c) {
   c.Return(value);
 }
 
-// The place of each value in a sorted sequence [.., n], whose leading dims are the values' or absent: the
-// number of elements before it. On `right`, equal elements count too. NaN goes to the end.
+// The place of each value in a sorted sequence [.., n], whose leading dims are the values' or
+// absent: the number of elements before it. On `right`, equal elements count too. NaN goes to the
+// end.
 Op PlacesIn(Op sequence, Op values, bool right) {
   if (!sequence.valid() || !values.valid()) return {};
   const Dims value_dims = values.shape().dims;
@@ -134,7 +138,8 @@ Op PlacesIn(Op sequence, Op values, bool right) {
   return ReduceSum(Convert(Not(after), hlo::kS64), {rank});
 }
 
-// aten::searchsorted.Tensor(Tensor sorted_sequence, Tensor self, *, bool out_int32=False, bool right=False,
+// aten::searchsorted.Tensor(Tensor sorted_sequence, Tensor self, *, bool out_int32=False, bool
+// right=False,
 //                           str? side=None, Tensor? sorter=None) -> Tensor; self may be a Scalar
 void SearchSorted(Ctx& c) {
   if (c.Has(5)) return c.Refuse("a sorter");

@@ -81,7 +81,8 @@ void SignbitOp(Ctx& c) {
   }
   if (!hlo::IsFloating(type)) return c.Return(Lt(x, ScalarLike(x, 0)));
   // The bit pattern knows about -0 and -NaN.
-  c.Return(Lt(BitcastConvert(Convert(x, hlo::kF32), hlo::kS32), hlo::ConstantR0<int32_t>(c.builder(), 0)));
+  c.Return(Lt(BitcastConvert(Convert(x, hlo::kF32), hlo::kS32),
+              hlo::ConstantR0<int32_t>(c.builder(), 0)));
 }
 
 void BitwiseNot(Ctx& c) { c.Return(Not(c.T(0))); }
@@ -117,14 +118,11 @@ Op Entropy(Op x) {
 
 // Lanczos approximation (g = 7, n = 9), and reflection below 1/2.
 Op Lgamma(Op x) {
-  static constexpr double kCoefficients[] = {676.520368121885098567009190444019,
-                                             -1259.13921672240287047156078755283,
-                                             771.3234287776530788486528258894,
-                                             -176.61502916214059906584551354,
-                                             12.507343278686904814458936853,
-                                             -0.13857109526572011689554707,
-                                             9.984369578019570859563e-6,
-                                             1.50563273514931155834e-7};
+  static constexpr double kCoefficients[] = {
+      676.520368121885098567009190444019, -1259.13921672240287047156078755283,
+      771.3234287776530788486528258894,   -176.61502916214059906584551354,
+      12.507343278686904814458936853,     -0.13857109526572011689554707,
+      9.984369578019570859563e-6,         1.50563273514931155834e-7};
   const Op half = ScalarLike(x, 0.5);
   const Op one = ScalarLike(x, 1);
   const Op reflect = Lt(x, half);
@@ -133,11 +131,13 @@ Op Lgamma(Op x) {
   for (int i = 0; i < 8; ++i) {
     sum = Add(sum, Div(ScalarLike(x, kCoefficients[i]), Add(z, ScalarLike(x, i + 1))));
   }
-  // log(z + 7.5) as log(7.5) + log1p(z / 7.5), and the products regrouped so that they do not cancel.
+  // log(z + 7.5) as log(7.5) + log1p(z / 7.5), and the products regrouped so that they do not
+  // cancel.
   const Op t = Add(z, ScalarLike(x, 7.5));
   const Op log_t = Add(ScalarLike(x, 2.0149030205422647), Log1p(Div(z, ScalarLike(x, 7.5))));
-  const Op value = Add(Add(Mul(Sub(Add(z, half), Div(t, log_t)), log_t), ScalarLike(x, 0.9189385332046727)),
-                       Log(sum));
+  const Op value =
+      Add(Add(Mul(Sub(Add(z, half), Div(t, log_t)), log_t), ScalarLike(x, 0.9189385332046727)),
+          Log(sum));
   // log|π / sin(πx)| - value, with sin of the fraction so that integers give infinity.
   const Op size = Abs(x);
   const Op fraction = Sub(size, Floor(size));
@@ -148,7 +148,8 @@ Op Lgamma(Op x) {
   return Select(IsInf(x), BroadcastTo(InfLike(x), x.shape().dims), result);
 }
 
-// The derivative of Lgamma, by recurrence up to 6 and then its asymptotic series; reflected below 0.
+// The derivative of Lgamma, by recurrence up to 6 and then its asymptotic series; reflected below
+// 0.
 Op Digamma(Op x) {
   const Op one = ScalarLike(x, 1), zero = ScalarLike(x, 0);
   const Op negative = Lt(x, zero);

@@ -1,5 +1,5 @@
-// Resampling of images. Each spatial dim by itself: a copy of elements, or a product with a matrix of
-// interpolation weights.
+// Resampling of images. Each spatial dim by itself: a copy of elements, or a product with a matrix
+// of interpolation weights.
 #include <algorithm>
 #include <cmath>
 
@@ -9,10 +9,12 @@
 namespace glia::lowering {
 namespace {
 
-// The distance between sources of neighbouring results: from the scale factor where the caller gave one.
+// The distance between sources of neighbouring results: from the scale factor where the caller gave
+// one.
 float StepOf(const Ctx& c, size_t scale_arg, int64_t in, int64_t out) {
   const double scale = c.Double(scale_arg, 0);
-  return scale > 0 ? static_cast<float>(1.0 / scale) : static_cast<float>(in) / static_cast<float>(out);
+  return scale > 0 ? static_cast<float>(1.0 / scale)
+                   : static_cast<float>(in) / static_cast<float>(out);
 }
 
 // ---- Nearest.
@@ -20,7 +22,8 @@ std::vector<int32_t> NearestSources(int64_t in, int64_t out, float step, bool ex
   std::vector<int32_t> source;
   for (int64_t i = 0; i < out; ++i) {
     const float at = (static_cast<float>(i) + (exact ? 0.5f : 0.0f)) * step;
-    source.push_back(static_cast<int32_t>(std::min<int64_t>(static_cast<int64_t>(std::floor(at)), in - 1)));
+    source.push_back(
+        static_cast<int32_t>(std::min<int64_t>(static_cast<int64_t>(std::floor(at)), in - 1)));
   }
   return source;
 }
@@ -218,12 +221,15 @@ void GridSampler(Ctx& c) {
   const Op rows = Reshape(Transpose(input, {0, 2, 3, 1}), {n * h * w, channels});
   const auto sample = [&](Op px, Op py) {  // whole coordinates; 0 outside
     const Op zero = ScalarLike(px, 0);
-    const Op wide = ScalarLike(px, static_cast<double>(w - 1)), high = ScalarLike(px, static_cast<double>(h - 1));
+    const Op wide = ScalarLike(px, static_cast<double>(w - 1)),
+             high = ScalarLike(px, static_cast<double>(h - 1));
     const Op inside = And(And(Ge(px, zero), Le(px, wide)), And(Ge(py, zero), Le(py, high)));
     const Op ix = Convert(Clamp(zero, px, wide), hlo::kS32);
     const Op iy = Convert(Clamp(zero, py, high), hlo::kS32);
     const Op batch = IotaOf(c.builder(), hlo::kS32, {n, oh, ow}, 0);
-    const Op at = Add(Mul(Add(Mul(batch, ScalarLike(ix, static_cast<double>(h))), iy), ScalarLike(ix, static_cast<double>(w))), ix);
+    const Op at = Add(Mul(Add(Mul(batch, ScalarLike(ix, static_cast<double>(h))), iy),
+                          ScalarLike(ix, static_cast<double>(w))),
+                      ix);
     const Op pixel = TakeAlong(rows, at, 0);
     const Op mask = hlo::BroadcastInDim(inside, pixel.shape().dims, {0, 1, 2});
     return Select(mask, pixel, FullLike(pixel, 0));

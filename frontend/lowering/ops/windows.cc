@@ -64,7 +64,8 @@ Op MaxPositions(Op x, const PoolWindow& window, const Tap& tap) {
     Op best_value, best_position;
     for (int64_t k = 0; k < window.dims[d].kernel; ++k) {
       const Op v = tap(value, lowest, d, k);
-      // Padding must not win against a real -inf: its position is negative, so that anything beats it.
+      // Padding must not win against a real -inf: its position is negative, so that anything beats
+      // it.
       const Op p = tap(position, IntScalar(x.builder, hlo::kS32, -1), d, k);
       if (!v.valid() || !p.valid()) return {};
       if (!best_value.valid()) {

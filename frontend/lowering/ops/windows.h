@@ -21,21 +21,23 @@ struct PoolWindow {
   std::vector<WindowDim> dims;
 };
 
-// The arguments (kernel, stride, padding) from position `first`, dilation from its own position (-1: none).
-// `in` is the pooled array, whose results have the first result's dims (or, for gradients, argument 0's).
+// The arguments (kernel, stride, padding) from position `first`, dilation from its own position
+// (-1: none). `in` is the pooled array, whose results have the first result's dims (or, for
+// gradients, argument 0's).
 PoolWindow ReadPoolWindow(const Ctx& c, const Shape& in, int64_t spatial, int64_t dilation,
                           size_t first = 1);
 
 // For reduce-window over all dims.
 hlo::Window HloWindow(const PoolWindow& window, const Shape& in);
 
-// tap(x, fill, d, k): element k of every window along spatial dim d, with `fill` where that is padding.
+// tap(x, fill, d, k): element k of every window along spatial dim d, with `fill` where that is
+// padding.
 using Tap = std::function<Op(Op x, Op fill, int64_t d, int64_t k)>;
 // s64 positions of the maxima in the flattened spatial dims: of equals the first, of NaNs the last.
 Op MaxPositions(Op x, const PoolWindow& window, const Tap& tap);
 
-// 1 / (number of elements that each average is over), in the compute type and these dims (of the result
-// when none are given).
+// 1 / (number of elements that each average is over), in the compute type and these dims (of the
+// result when none are given).
 Op InverseCounts(Ctx& c, const PoolWindow& window, bool include_padding, Dims dims = {});
 
 // Where output element i of an adaptive pool begins and ends.

@@ -136,13 +136,15 @@ constexpr OpCase kCases[] = {
     {"aten::take", "f32[3,4] i64[2,2]<-12:12"},
 
     {"aten::_embedding_bag", "f32[9,3] i64[7]<0:9 i64[3]=0,2,5", "", 0, 1},
-    {"aten::_embedding_bag", "f32[9,3] i64[7]<0:9 i64[4]=0,2,2,7 false 1 false none true", "", 0, 1},
+    {"aten::_embedding_bag", "f32[9,3] i64[7]<0:9 i64[4]=0,2,2,7 false 1 false none true", "", 0,
+     1},
     {"aten::_embedding_bag", "f32[9,3] i64[7]<0:9 i64[4]=0,2,2,5 false 2", "", 0, 1},
-    {"aten::_embedding_bag_forward_only", "f32[9,3] i64[7]<0:9 i64[3]=0,2,5 false 0 false f32[7]", "", 0, 1},
-    {"aten::_embedding_bag_forward_only", "f32[9,3] i32[7]=1,4,4,2,4,4,4 i32[3]=0,2,5 false 1 false none false 4", "",
-     0, 1},
-    {"aten::_embedding_bag_forward_only", "f32[9,3] i64[7]=1,4,4,2,4,4,4 i64[3]=0,2,5 false 2 false none false 4", "",
-     0, 1},
+    {"aten::_embedding_bag_forward_only", "f32[9,3] i64[7]<0:9 i64[3]=0,2,5 false 0 false f32[7]",
+     "", 0, 1},
+    {"aten::_embedding_bag_forward_only",
+     "f32[9,3] i32[7]=1,4,4,2,4,4,4 i32[3]=0,2,5 false 1 false none false 4", "", 0, 1},
+    {"aten::_embedding_bag_forward_only",
+     "f32[9,3] i64[7]=1,4,4,2,4,4,4 i64[3]=0,2,5 false 2 false none false 4", "", 0, 1},
 
     // ---- Writing at computed places.
     {"aten::_index_put_impl", "f32[5,4] {i64[3]=0,2,4} f32[3,4]"},

@@ -1,5 +1,6 @@
 // A lazy device without a compiler: graphs are lowered to HLO and run by the HLO evaluator. What a
-// program gives on it differs from eager PyTorch only by a mistake in capture or lowering, or by rounding.
+// program gives on it differs from eager PyTorch only by a mistake in capture or lowering, or by
+// rounding.
 #ifndef GLIA_FRONTEND_LOWERING_TESTING_EVALUATOR_BACKEND_H_
 #define GLIA_FRONTEND_LOWERING_TESTING_EVALUATOR_BACKEND_H_
 

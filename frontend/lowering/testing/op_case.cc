@@ -35,9 +35,9 @@ using capture::Value;
 
 const std::map<std::string, at::ScalarType>& Types() {
   static const auto* const types = new std::map<std::string, at::ScalarType>{
-      {"f64", at::kDouble}, {"f32", at::kFloat},   {"bf16", at::kBFloat16}, {"f16", at::kHalf},
-      {"i64", at::kLong},   {"i32", at::kInt},     {"i16", at::kShort},     {"i8", at::kChar},
-      {"u8", at::kByte},    {"bool", at::kBool},   {"c64", at::kComplexFloat}};
+      {"f64", at::kDouble}, {"f32", at::kFloat}, {"bf16", at::kBFloat16},   {"f16", at::kHalf},
+      {"i64", at::kLong},   {"i32", at::kInt},   {"i16", at::kShort},       {"i8", at::kChar},
+      {"u8", at::kByte},    {"bool", at::kBool}, {"c64", at::kComplexFloat}};
   return *types;
 }
 
@@ -152,11 +152,13 @@ c10::IValue ParseAttribute(const std::string& text, const c10::TypePtr& type) {
   }
 }
 
-c10::IValue ParseArgument(const std::string& text, const c10::Argument& formal, TensorMaker* maker) {
+c10::IValue ParseArgument(const std::string& text, const c10::Argument& formal,
+                          TensorMaker* maker) {
   if (text == "none") return {};
   if (text[0] == 'w') {
     const c10::IValue number = ParseAttribute(text.substr(1), c10::NumberType::get());
-    at::Tensor t = at::scalar_tensor(number.toScalar(), number.toScalar().isFloatingPoint() ? at::kDouble : at::kLong);
+    at::Tensor t = at::scalar_tensor(number.toScalar(),
+                                     number.toScalar().isFloatingPoint() ? at::kDouble : at::kLong);
     t.unsafeGetTensorImpl()->set_wrapped_number(true);
     return t;
   }
@@ -168,7 +170,8 @@ c10::IValue ParseArgument(const std::string& text, const c10::Argument& formal, 
       optional.push_back(t.defined() ? c10::optional<at::Tensor>(t) : c10::nullopt);
       if (t.defined()) plain.push_back(t);
     }
-    const bool takes_optional = formal.type()->containedType(0)->kind() == c10::TypeKind::OptionalType;
+    const bool takes_optional =
+        formal.type()->containedType(0)->kind() == c10::TypeKind::OptionalType;
     if (takes_optional) return optional;
     return plain;
   }
@@ -277,7 +280,8 @@ void ConvertAll(at::ScalarType from, at::ScalarType to, torch::jit::Stack* stack
       v = v.toTensor().to(to);
     } else if (v.isTensorList()) {
       c10::List<at::Tensor> list;
-      for (const at::Tensor& t : v.toTensorVector()) list.push_back(t.scalar_type() == from ? t.to(to) : t);
+      for (const at::Tensor& t : v.toTensorVector())
+        list.push_back(t.scalar_type() == from ? t.to(to) : t);
       v = list;
     }
   }
@@ -319,7 +323,8 @@ absl::Status Compare(const at::Tensor& got, const at::Tensor& want, double toler
     const at::Tensor x = got.to(at::kLong).contiguous(), y = want.to(at::kLong).contiguous();
     for (int64_t i = 0; i < x.numel(); ++i) {
       const int64_t p = x.data_ptr<int64_t>()[i], q = y.data_ptr<int64_t>()[i];
-      if (p != q) return absl::InternalError(absl::StrCat("element ", i, " is ", p, ", eager has ", q));
+      if (p != q)
+        return absl::InternalError(absl::StrCat("element ", i, " is ", p, ", eager has ", q));
     }
     return absl::OkStatus();
   }
@@ -330,7 +335,8 @@ absl::Status Compare(const at::Tensor& got, const at::Tensor& want, double toler
     const double p = a.data_ptr<double>()[i], q = b.data_ptr<double>()[i];
     const bool same = p == q || (std::isnan(p) && std::isnan(q)) ||
                       std::abs(p - q) <= tolerance * std::max(1.0, std::abs(q));
-    if (!same) return absl::InternalError(absl::StrCat("element ", i, " is ", p, ", eager has ", q));
+    if (!same)
+      return absl::InternalError(absl::StrCat("element ", i, " is ", p, ", eager has ", q));
   }
   return absl::OkStatus();
 }
@@ -339,7 +345,8 @@ absl::Status RunCall(const Call& call, double tolerance, size_t compared) {
   const absl::Status why = WhyUnsupported(*call.node);
   if (!why.ok()) return why;
   std::vector<Value> outputs;
-  for (size_t i = 0; i < call.expected.size(); ++i) outputs.push_back({call.node, static_cast<int32_t>(i)});
+  for (size_t i = 0; i < call.expected.size(); ++i)
+    outputs.push_back({call.node, static_cast<int32_t>(i)});
   const auto graph = capture::BuildGraph(outputs);
   const auto module = Lower(*graph);
   if (!module.ok()) return module.status();
@@ -375,7 +382,8 @@ absl::Status ForEachType(const OpCase& op_case, const Function& function) {
       status = absl::InvalidArgumentError(e.what());
     }
     if (!status.ok()) {
-      return absl::Status(status.code(), absl::StrCat(op_case.op, " ", args, ": ", status.message()));
+      return absl::Status(status.code(),
+                          absl::StrCat(op_case.op, " ", args, ": ", status.message()));
     }
   }
   return absl::OkStatus();

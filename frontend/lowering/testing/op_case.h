@@ -1,5 +1,5 @@
-// One call of an operator, written as text, run in eager PyTorch on the CPU and through lowering and the
-// HLO evaluator.
+// One call of an operator, written as text, run in eager PyTorch on the CPU and through lowering
+// and the HLO evaluator.
 //
 //   {"aten::add.Tensor", "$[2,3] $[3] 2", "f32 i64"}
 //
@@ -27,15 +27,15 @@ struct OpCase {
   const char* op;
   const char* args;
   const char* types = "";
-  // Greatest difference, relative to the larger of 1 and the value. 0: 1e-5 for f32, and about the last
-  // digit for 16-bit floats. Integers and bools are always compared exactly.
+  // Greatest difference, relative to the larger of 1 and the value. 0: 1e-5 for f32, and about the
+  // last digit for 16-bit floats. Integers and bools are always compared exactly.
   double tolerance = 0;
   // How many of the results to compare, where eager leaves the others unset. 0: all.
   int results = 0;
 };
 
-// Runs the case for each of its types. OK, or what differs, with the call. NOT_FOUND when this libtorch
-// has no such operator.
+// Runs the case for each of its types. OK, or what differs, with the call. NOT_FOUND when this
+// libtorch has no such operator.
 absl::Status RunCase(const OpCase& op_case);
 // How the lowering refuses the call: the message of WhyUnsupported, empty when it takes it.
 absl::StatusOr<std::string> RefusalOf(const OpCase& op_case);
