@@ -7,6 +7,7 @@
 #include <chrono>
 #include <cstring>
 #include <fstream>
+#include <map>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -104,11 +105,16 @@ absl::StatusOr<std::vector<PassStatistics>> RunPasses(hlo::Module* module,
   std::vector<PassStatistics> statistics;
   int number = 0;
   const char* last_changing_pass = "none";
+  // A pass that found nothing to do finds nothing until another changes the module.
+  int64_t changes = 0;
+  std::map<PassFn, int64_t> nothing_to_do;  // the value of `changes` at which a pass found so
   for (const PassGroup& group : pipeline) {
     bool again = true;
     for (int round = 0; again && round < kMaxRounds; ++round) {
       again = false;
       for (const NamedPass& pass : group.passes) {
+        const auto idle = nothing_to_do.find(pass.run);
+        if (idle != nothing_to_do.end() && idle->second == changes) continue;
         ++number;
         status = dumper.Dump(*module, number, "before", pass.name);
         if (!status.ok()) return status;
@@ -126,8 +132,12 @@ absl::StatusOr<std::vector<PassStatistics>> RunPasses(hlo::Module* module,
         }
         ++row->runs;
         row->milliseconds += time.count();
-        if (!*changed) continue;
+        if (!*changed) {
+          nothing_to_do[pass.run] = changes;
+          continue;
+        }
         ++row->changes;
+        ++changes;
         again = group.to_fixpoint;
         last_changing_pass = pass.name;
         status = dumper.Dump(*module, number, "after", pass.name);
