@@ -30,6 +30,10 @@ constexpr Row kEmitters[] = {
     {Opcode::kOptimizationBarrier, EmitForward},
     {Opcode::kReduce, EmitReduce},
     {Opcode::kDot, EmitDot},
+    {Opcode::kGather, EmitGather},
+    {Opcode::kDynamicSlice, EmitDynamicSlice},
+    {Opcode::kDynamicUpdateSlice, EmitDynamicUpdateSlice},
+    {Opcode::kScatter, EmitScatter},
 };
 
 std::array<EmitFn, hlo::kOpcodeCount> MakeTable() {

@@ -1,5 +1,6 @@
-// One function for each HLO operation (or family) that writes instructions; emit_table.cc says which
-// opcode each serves. They are in emit_*.cc, one file a family. All return e.status() or their own error.
+// One function for each HLO operation (or family) that writes instructions; emit_table.cc says
+// which opcode each serves. They are in emit_*.cc, one file a family. All return e.status() or
+// their own error.
 #ifndef GLIA_COMPILER_CODEGEN_EMITTERS_H_
 #define GLIA_COMPILER_CODEGEN_EMITTERS_H_
 
@@ -34,6 +35,14 @@ absl::Status EmitReduce(Emitter& e, const hlo::Instruction& hlo);
 
 // emit_dot.cc
 absl::Status EmitDot(Emitter& e, const hlo::Instruction& hlo);
+
+// emit_gather.cc
+absl::Status EmitGather(Emitter& e, const hlo::Instruction& hlo);
+absl::Status EmitDynamicSlice(Emitter& e, const hlo::Instruction& hlo);
+absl::Status EmitDynamicUpdateSlice(Emitter& e, const hlo::Instruction& hlo);
+
+// emit_scatter.cc
+absl::Status EmitScatter(Emitter& e, const hlo::Instruction& hlo);
 
 }  // namespace glia::compiler
 
