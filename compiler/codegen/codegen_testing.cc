@@ -73,9 +73,10 @@ Literal RandomLiteral(const Shape& shape, uint64_t seed) {
 }
 
 absl::StatusOr<std::vector<Literal>> RunNeff(const neff::Neff& neff, const hlo::Module& module,
-                                             const std::vector<Literal>& arguments) {
+                                             const std::vector<Literal>& arguments,
+                                             device::ExecutorKind kind) {
   auto core = device::Core::Create(0);
-  auto loaded = core->Load(std::make_shared<neff::Neff>(neff), device::ExecutorKind::kInterpreter);
+  auto loaded = core->Load(std::make_shared<neff::Neff>(neff), kind);
   if (!loaded.ok()) return loaded.status();
   std::vector<Literal> inputs, outputs;
   for (const Literal& argument : arguments) Flatten(argument, &inputs);
@@ -111,14 +112,17 @@ absl::Status CheckModule(const hlo::Module& module, const std::vector<Literal>& 
   if (!want.ok()) return want.status();
   absl::StatusOr<neff::Neff> neff = Generate(module, options);
   if (!neff.ok()) return neff.status();
-  absl::StatusOr<std::vector<Literal>> got = RunNeff(*neff, module, arguments);
-  if (!got.ok()) return got.status();
   std::vector<Literal> leaves;
   Flatten(*want, &leaves);
-  if (leaves.size() != got->size()) return absl::InternalError("wrong number of outputs");
-  for (size_t i = 0; i < leaves.size(); ++i) {
-    absl::Status s = Compare((*got)[i], leaves[i], tolerance, absl::StrCat("output ", i));
-    if (!s.ok()) return s;
+  for (const auto kind : {device::ExecutorKind::kInterpreter, device::ExecutorKind::kFast}) {
+    const char* name = kind == device::ExecutorKind::kFast ? "fast executor" : "interpreter";
+    absl::StatusOr<std::vector<Literal>> got = RunNeff(*neff, module, arguments, kind);
+    if (!got.ok()) return got.status();
+    if (leaves.size() != got->size()) return absl::InternalError("wrong number of outputs");
+    for (size_t i = 0; i < leaves.size(); ++i) {
+      absl::Status s = Compare((*got)[i], leaves[i], tolerance, absl::StrCat(name, ", output ", i));
+      if (!s.ok()) return s;
+    }
   }
   return absl::OkStatus();
 }

@@ -12,6 +12,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "compiler/codegen/codegen.h"
+#include "device_sim/device.h"
 #include "gtest/gtest.h"
 #include "serialization/hlo/ir.h"
 #include "serialization/hlo/literal.h"
@@ -28,12 +29,13 @@ struct Tolerance {
 // either; equal seeds give equal values.
 hlo::Literal RandomLiteral(const hlo::Shape& shape, uint64_t seed);
 
-// Loads the program (validation and race check included), runs it on the interpreter.
-absl::StatusOr<std::vector<hlo::Literal>> RunNeff(const neff::Neff& neff, const hlo::Module& module,
-                                                  const std::vector<hlo::Literal>& arguments);
+// Loads the program (validation and race check included) and runs it.
+absl::StatusOr<std::vector<hlo::Literal>> RunNeff(
+    const neff::Neff& neff, const hlo::Module& module, const std::vector<hlo::Literal>& arguments,
+    device::ExecutorKind kind = device::ExecutorKind::kInterpreter);
 
-// OK if the compiled module gives what the evaluator gives: floats within the tolerance, others
-// exactly.
+// OK if the compiled module gives, on both executors, what the evaluator gives: floats within the
+// tolerance, others exactly.
 absl::Status CheckModule(const hlo::Module& module, const std::vector<hlo::Literal>& arguments,
                          const Tolerance& tolerance = {}, const CodegenOptions& options = {});
 // The same with HLO text and random arguments.
