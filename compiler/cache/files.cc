@@ -26,7 +26,7 @@ absl::Status MakeDirectories(const std::string& path) {
     const std::string part = path.substr(0, slash);
     struct stat info;
     if (mkdir(part.c_str(), 0777) != 0) {
-      const int error = errno;
+      const int error = errno == EEXIST ? ENOTDIR : errno;
       if (stat(part.c_str(), &info) != 0 || !S_ISDIR(info.st_mode)) {
         return SystemError("make the directory", part, error);
       }

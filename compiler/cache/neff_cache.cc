@@ -104,38 +104,43 @@ absl::StatusOr<CachedNeff> NeffCache::GetOrCompile(absl::string_view graph_hash,
     return shared;
   }
 
-  // Whatever happens, compile throwing included, those who wait are told.
   absl::StatusOr<CachedNeff> result = absl::AbortedError("the compilation was given up");
-  struct Finish {
-    NeffCache* cache;
-    const std::string& entry;
-    InFlight* flight;
-    const absl::StatusOr<CachedNeff>& result;
-    ~Finish() {
-      {
-        std::lock_guard<std::mutex> lock(cache->mutex_);
-        cache->in_flight_.erase(entry);
-      }
-      std::lock_guard<std::mutex> lock(flight->mutex);
-      flight->done = true;
-      flight->status = result.status();
-      if (result.ok()) flight->neff = result->neff;
-      flight->changed.notify_all();
-    }
-  } finish = {this, entry, flight.get(), result};
-  result = Lead(entry, options, compile);
-  if (result.ok()) {
-    std::lock_guard<std::mutex> lock(mutex_);
-    counters_.hits += result->hit ? 1 : 0;
-    counters_.disk_accesses += result->disk_accesses;
+  try {
+    result = Lead(entry, options, compile);
+  } catch (...) {  // from compile: those who wait must be told
+    Land(entry, result, flight.get());
+    throw;
   }
+  Land(entry, result, flight.get());
   return result;
+}
+
+void NeffCache::Land(const std::string& entry, const absl::StatusOr<CachedNeff>& result, InFlight* flight) {
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    in_flight_.erase(entry);
+    if (result.ok()) {
+      counters_.hits += result->hit ? 1 : 0;
+      counters_.disk_accesses += result->disk_accesses;
+    }
+  }
+  std::lock_guard<std::mutex> lock(flight->mutex);
+  flight->done = true;
+  flight->status = result.status();
+  if (result.ok()) flight->neff = result->neff;
+  flight->changed.notify_all();
 }
 
 absl::StatusOr<CachedNeff> NeffCache::Lead(const std::string& entry, const Options& options,
                                            const CompileFn& compile) {
   CachedNeff result;
-  auto warn = [&](const absl::Status& status) {
+  auto warn = [&](const absl::Status& cause) {
+    const absl::Status status =
+        absl::IsDataLoss(cause)
+            ? cause
+            : absl::Status(cause.code(), absl::StrCat(cause.message(),
+                                                      "; set NEURON_COMPILE_CACHE_URL to a directory that "
+                                                      "can be written"));
     if (result.warning.ok()) result.warning = status;
     Warn(status);
   };
@@ -198,7 +203,7 @@ absl::StatusOr<neff::Blob> NeffCache::ReadEntry(const std::string& entry, int64_
     ++counters_.damaged;
   }
   return absl::DataLossError(
-      absl::StrCat("the NEFF cache's ", path, " is damaged and will be compiled anew: ", valid.message()));
+      absl::StrCat("entry ", path, " is damaged and compiled anew: ", valid.message()));
 }
 
 absl::Status NeffCache::WriteEntry(const std::string& entry, const Options& options, const std::string& bytes,

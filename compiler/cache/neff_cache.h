@@ -70,6 +70,8 @@ class NeffCache {
   struct InFlight;
 
   absl::StatusOr<CachedNeff> Lead(const std::string& entry, const Options& options, const CompileFn& compile);
+  // Ends a flight with the leader's result.
+  void Land(const std::string& entry, const absl::StatusOr<CachedNeff>& result, InFlight* flight);
   // The entry's bytes, having checked them. NotFound when there is none.
   absl::StatusOr<neff::Blob> ReadEntry(const std::string& entry, int64_t* disk_accesses);
   absl::Status WriteEntry(const std::string& entry, const Options& options, const std::string& bytes,
