@@ -26,15 +26,17 @@ struct CompileStatistics {
 };
 
 struct CompileResult {
-  // info: "compiler_version", "compiler_options", "module" and "hlo_sha256" (SourceHash of the module given).
+  // info: "compiler_version", "compiler_options", "module" and "hlo_sha256" (SourceHash of the
+  // module given).
   neff::Neff neff;
   CompileStatistics statistics;
 };
 
-// Inputs and outputs of the program are the leaves of the entry's parameters and root, in order; each keeps the
-// byte order that its layout says. Equal modules and options give equal NEFFs. Errors: INVALID_ARGUMENT from
-// the verifier; UNIMPLEMENTED naming the instruction for what the device does not have; RESOURCE_EXHAUSTED; of the
-// dump directory, FAILED_PRECONDITION. Thread-safe.
+// Inputs and outputs of the program are the leaves of the entry's parameters and root, in order;
+// each keeps the byte order that its layout says. Equal modules and options give equal NEFFs.
+// Errors: INVALID_ARGUMENT from the verifier; UNIMPLEMENTED naming the instruction for what the
+// device does not have; RESOURCE_EXHAUSTED; of the dump directory, FAILED_PRECONDITION.
+// Thread-safe.
 absl::StatusOr<CompileResult> Compile(std::unique_ptr<hlo::Module> module, const Options& options);
 // Of a copy.
 absl::StatusOr<CompileResult> Compile(const hlo::Module& module, const Options& options);

@@ -59,7 +59,8 @@ TEST(CompileTest, InvalidAndUnsupportedModulesAreErrors) {
   EXPECT_EQ(Compile(*invalid, Options()).status().code(), absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(Compile(std::unique_ptr<hlo::Module>(), Options()).status().code(),
             absl::StatusCode::kInvalidArgument);
-  auto unsupported = Parse("x = f32[] parameter(0)\n ROOT c = f32[] custom-call(x), custom_call_target=\"what\"\n");
+  auto unsupported = Parse(
+      "x = f32[] parameter(0)\n ROOT c = f32[] custom-call(x), custom_call_target=\"what\"\n");
   const auto status = Compile(*unsupported, Options()).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kUnimplemented);
   EXPECT_NE(std::string(status.message()).find("custom-call"), std::string::npos) << status;

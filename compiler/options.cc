@@ -22,8 +22,8 @@ struct OptionInfo {
 
 absl::Status SetTarget(Options* options, const std::string& value) {
   if (value != "trn1" && value != "trn1n" && value != "inf2") {
-    return absl::UnimplementedError(absl::StrCat(
-        "--target ", value, ": glia simulates NeuronCore-v2 only; use trn1 or inf2"));
+    return absl::UnimplementedError(
+        absl::StrCat("--target ", value, ": glia simulates NeuronCore-v2 only; use trn1 or inf2"));
   }
   options->target = value;
   return absl::OkStatus();
@@ -35,7 +35,7 @@ absl::Status SetModelType(Options* options, const std::string& value) {
 }
 
 absl::Status SetAutoCast(Options* options, const std::string& value) {
-  options->auto_cast = value == "none" ? AutoCast::kNone
+  options->auto_cast = value == "none"  ? AutoCast::kNone
                        : value == "all" ? AutoCast::kAll
                                         : AutoCast::kMatmult;
   return absl::OkStatus();
@@ -73,8 +73,9 @@ absl::Status SetCacheDir(Options* options, const std::string& value) {
 absl::Status SetSbufBytes(Options* options, const std::string& value) {
   int64_t bytes;
   if (!absl::SimpleAtoi(value, &bytes) || bytes < 1024 || bytes > isa::kSbufPartitionBytes) {
-    return absl::InvalidArgumentError(absl::StrCat("--glia-sbuf-bytes ", value, ": must be 1024 to ",
-                                                   isa::kSbufPartitionBytes, " bytes a partition"));
+    return absl::InvalidArgumentError(absl::StrCat("--glia-sbuf-bytes ", value,
+                                                   ": must be 1024 to ", isa::kSbufPartitionBytes,
+                                                   " bytes a partition"));
   }
   options->sbuf_partition_bytes = bytes;
   return absl::OkStatus();
@@ -88,7 +89,8 @@ absl::Status SetVerifyPasses(Options* options, const std::string& /*value*/) {
 constexpr OptionInfo kOptions[] = {
     {"--target", "trn1|trn1n|inf2|trn2|trn3", SetTarget, "the device; NeuronCore-v2 is simulated"},
     {"--model-type", "generic|transformer|unet-inference", SetModelType, "a hint; affects nothing"},
-    {"--auto-cast", "none|matmult|all", SetAutoCast, "which fp32 work is done in a narrower type (default: none)"},
+    {"--auto-cast", "none|matmult|all", SetAutoCast,
+     "which fp32 work is done in a narrower type (default: none)"},
     {"--auto-cast-type", "bf16|fp16|tf32|fp8_e4m3", SetAutoCastType, "that type (default: bf16)"},
     {"--optlevel", "1|2|3", SetOptlevel, "also -O1, -O2, -O3 (default: 2)"},
     {"--output", "VALUE", SetOutput, "path of the NEFF"},
@@ -107,7 +109,8 @@ constexpr OptionInfo kOptions[] = {
     {"--enable-experimental-O1", "", nullptr, "ignored"},
     {"--enable-fast-context-switch", "", nullptr, "ignored"},
     {"--enable-fast-loading-neuron-binaries", "", nullptr, "ignored"},
-    {"--enable-mixed-precision-accumulation", "", nullptr, "ignored: accumulation is always in fp32"},
+    {"--enable-mixed-precision-accumulation", "", nullptr,
+     "ignored: accumulation is always in fp32"},
     {"--disable-mixed-precision-accumulation", "", nullptr, "ignored"},
     {"--enable-saturate-infinity", "", nullptr, "ignored"},
     {"--tensorizer-options", "VALUE", nullptr, "ignored"},
@@ -137,10 +140,11 @@ absl::Status CheckValue(const OptionInfo& info, const std::string& value) {
       if (value == allowed) return absl::OkStatus();
     }
   }
-  return absl::InvalidArgumentError(
-      absl::StrCat(info.name, " \"", value, "\": must be ",
-                   values == "VALUE" ? "a value"
-                                     : absl::StrCat("one of ", absl::StrJoin(absl::StrSplit(values, '|'), ", "))));
+  return absl::InvalidArgumentError(absl::StrCat(
+      info.name, " \"", value, "\": must be ",
+      values == "VALUE"
+          ? "a value"
+          : absl::StrCat("one of ", absl::StrJoin(absl::StrSplit(values, '|'), ", "))));
 }
 
 absl::Status SplitFlags(absl::string_view flags, std::vector<std::string>* arguments) {
@@ -171,8 +175,8 @@ absl::Status SplitFlags(absl::string_view flags, std::vector<std::string>* argum
     }
   }
   if (quote != 0) {
-    return absl::InvalidArgumentError(absl::StrCat("compiler options: unclosed ", std::string(1, quote),
-                                                   " in \"", flags, "\""));
+    return absl::InvalidArgumentError(
+        absl::StrCat("compiler options: unclosed ", std::string(1, quote), " in \"", flags, "\""));
   }
   if (in_argument) arguments->push_back(current);
   return absl::OkStatus();
@@ -219,17 +223,19 @@ absl::Status Options::Parse(absl::Span<const std::string> arguments) {
     }
     const OptionInfo* info = Find(name);
     if (info == nullptr) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("unknown compiler option \"", arguments[i], "\"; the options are\n", OptionsHelp()));
+      return absl::InvalidArgumentError(absl::StrCat("unknown compiler option \"", arguments[i],
+                                                     "\"; the options are\n", OptionsHelp()));
     }
     if (info->values[0] == 0) {
       if (has_value) {
-        return absl::InvalidArgumentError(absl::StrCat(info->name, " takes no value, got \"", value, "\""));
+        return absl::InvalidArgumentError(
+            absl::StrCat(info->name, " takes no value, got \"", value, "\""));
       }
     } else {
       if (!has_value) {
         if (i + 1 == arguments.size()) {
-          return absl::InvalidArgumentError(absl::StrCat(info->name, " needs a value: ", info->values));
+          return absl::InvalidArgumentError(
+              absl::StrCat(info->name, " needs a value: ", info->values));
         }
         value = arguments[++i];
       }
@@ -263,7 +269,8 @@ CodegenOptions Options::codegen() const {
 std::string OptionsHelp() {
   std::string help;
   for (const OptionInfo& info : kOptions) {
-    absl::StrAppend(&help, "  ", info.name, info.values[0] == 0 ? "" : " ", info.values, ": ", info.help, "\n");
+    absl::StrAppend(&help, "  ", info.name, info.values[0] == 0 ? "" : " ", info.values, ": ",
+                    info.help, "\n");
   }
   return help;
 }

@@ -3,9 +3,10 @@
 //   Options options;
 //   absl::Status status = options.Parse({"--auto-cast=matmult", "-O1"});
 //
-// A value follows its option as the next argument or after '='. Options that neuronx-cc has and that change
-// nothing here are accepted and ignored; OptionsHelp() lists all. Later options win.
-// Source of names and values: the neuronx-cc command line reference in aws-neuron-sdk. Thread-safe values.
+// A value follows its option as the next argument or after '='. Options that neuronx-cc has and
+// that change nothing here are accepted and ignored; OptionsHelp() lists all. Later options win.
+// Source of names and values: the neuronx-cc command line reference in aws-neuron-sdk. Thread-safe
+// values.
 #ifndef GLIA_COMPILER_OPTIONS_H_
 #define GLIA_COMPILER_OPTIONS_H_
 
@@ -21,17 +22,17 @@
 
 namespace glia::compiler {
 
-// neuronx-cc's own default is matmult. Here fp32 models stay fp32 unless asked otherwise, so that results can be
-// compared with the CPU's.
+// neuronx-cc's own default is matmult. Here fp32 models stay fp32 unless asked otherwise, so that
+// results can be compared with the CPU's.
 inline constexpr AutoCast kDefaultAutoCast = AutoCast::kNone;
 
 struct Options {
   // NEURON_CC_FLAGS over the defaults. Errors as of Parse.
   static absl::StatusOr<Options> FromEnvironment();
 
-  // Adds the given options. INVALID_ARGUMENT naming an unknown option, a missing or a bad value and those that
-  // are possible; UNIMPLEMENTED for a target or a type that glia does not simulate. On an error this is
-  // unchanged.
+  // Adds the given options. INVALID_ARGUMENT naming an unknown option, a missing or a bad value and
+  // those that are possible; UNIMPLEMENTED for a target or a type that glia does not simulate. On
+  // an error this is unchanged.
   absl::Status Parse(absl::Span<const std::string> arguments);
   // Splits at white space first; quotes ('…', "…") and backslashes as in a shell.
   absl::Status ParseFlags(absl::string_view flags);

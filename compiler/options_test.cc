@@ -9,9 +9,12 @@ namespace {
 
 TEST(OptionsTest, NeuronxCommandLine) {
   Options options;
-  ASSERT_TRUE(options.ParseFlags("--framework XLA --target inf2 --model-type=transformer -O1 --auto-cast matmult "
-                                 "--auto-cast-type fp16 --enable-fast-context-switch --output 'my model.neff'")
-                  .ok());
+  ASSERT_TRUE(
+      options
+          .ParseFlags(
+              "--framework XLA --target inf2 --model-type=transformer -O1 --auto-cast matmult "
+              "--auto-cast-type fp16 --enable-fast-context-switch --output 'my model.neff'")
+          .ok());
   EXPECT_EQ(options.target, "inf2");
   EXPECT_EQ(options.model_type, "transformer");
   EXPECT_EQ(options.optlevel, 1);
@@ -24,9 +27,10 @@ TEST(OptionsTest, NeuronxCommandLine) {
 TEST(OptionsTest, Defaults) {
   const Options options;
   EXPECT_EQ(options.auto_cast, AutoCast::kNone);
-  EXPECT_EQ(options.Fingerprint(),
-            "--target=trn1 --model-type=generic --auto-cast=none --auto-cast-type=bf16 --optlevel=2 "
-            "--glia-sbuf-bytes=196608");
+  EXPECT_EQ(
+      options.Fingerprint(),
+      "--target=trn1 --model-type=generic --auto-cast=none --auto-cast-type=bf16 --optlevel=2 "
+      "--glia-sbuf-bytes=196608");
 }
 
 TEST(OptionsTest, FingerprintIgnoresWhereOutputGoes) {
@@ -45,10 +49,12 @@ struct BadCase {
 
 TEST(OptionsTest, ErrorsNameOptionAndRemedy) {
   const BadCase cases[] = {
-      {"--no-such-thing", absl::StatusCode::kInvalidArgument, "unknown compiler option \"--no-such-thing\""},
+      {"--no-such-thing", absl::StatusCode::kInvalidArgument,
+       "unknown compiler option \"--no-such-thing\""},
       {"model.hlo", absl::StatusCode::kInvalidArgument, "unknown compiler option \"model.hlo\""},
       {"--optlevel", absl::StatusCode::kInvalidArgument, "--optlevel needs a value: 1|2|3"},
-      {"--optlevel=4", absl::StatusCode::kInvalidArgument, "--optlevel \"4\": must be one of 1, 2, 3"},
+      {"--optlevel=4", absl::StatusCode::kInvalidArgument,
+       "--optlevel \"4\": must be one of 1, 2, 3"},
       {"-O9", absl::StatusCode::kInvalidArgument, "--optlevel \"9\""},
       {"--auto-cast maybe", absl::StatusCode::kInvalidArgument, "one of none, matmult, all"},
       {"--framework TF", absl::StatusCode::kInvalidArgument, "--framework \"TF\""},
@@ -75,7 +81,8 @@ TEST(OptionsTest, Environment) {
   EXPECT_EQ(options->auto_cast, AutoCast::kAll);
   EXPECT_EQ(options->cache_dir, "/c");
   setenv("NEURON_CC_FLAGS", "--bad", 1);
-  EXPECT_EQ(std::string(Options::FromEnvironment().status().message()).find("NEURON_CC_FLAGS: "), 0u);
+  EXPECT_EQ(std::string(Options::FromEnvironment().status().message()).find("NEURON_CC_FLAGS: "),
+            0u);
   unsetenv("NEURON_CC_FLAGS");
   EXPECT_TRUE(Options::FromEnvironment().ok());
 }

@@ -1,5 +1,5 @@
-// The compiler's version, as neuronx-cc's: "release+hash of the sources". It is in every NEFF and part of the
-// NEFF cache's keys.
+// The compiler's version, as neuronx-cc's: "release+hash of the sources". It is in every NEFF and
+// part of the NEFF cache's keys.
 #ifndef GLIA_COMPILER_VERSION_H_
 #define GLIA_COMPILER_VERSION_H_
 

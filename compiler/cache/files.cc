@@ -16,7 +16,8 @@ namespace glia::compiler {
 namespace {
 
 absl::Status SystemError(const char* what, const std::string& path, int error) {
-  return absl::UnavailableError(absl::StrCat("cannot ", what, " ", path, ": ", std::strerror(error)));
+  return absl::UnavailableError(
+      absl::StrCat("cannot ", what, " ", path, ": ", std::strerror(error)));
 }
 
 }  // namespace

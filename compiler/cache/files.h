@@ -13,12 +13,12 @@ namespace glia::compiler {
 // Makes the directory and those above it where they are missing.
 absl::Status MakeDirectories(const std::string& path);
 
-// Writes a temporary file beside `path`, syncs and renames it: a reader sees all of the old contents or all of
-// the new. Nothing is left behind on an error.
+// Writes a temporary file beside `path`, syncs and renames it: a reader sees all of the old
+// contents or all of the new. Nothing is left behind on an error.
 absl::Status WriteFileAtomically(const std::string& path, absl::string_view contents);
 
-// An exclusive lock on a file, which is made if it is missing; waits for it. Held until destruction or the
-// end of the process, however that comes. The file stays.
+// An exclusive lock on a file, which is made if it is missing; waits for it. Held until destruction
+// or the end of the process, however that comes. The file stays.
 class FileLock {
  public:
   static absl::StatusOr<FileLock> Acquire(const std::string& path);

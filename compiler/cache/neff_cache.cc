@@ -28,7 +28,8 @@ std::string Sha256Hex(absl::string_view text) {
 // A hash that can be part of a file name stands for itself.
 std::string FileNamePart(absl::string_view hash) {
   bool plain = !hash.empty() && hash.size() <= 128;
-  for (char c : hash) plain = plain && (absl::ascii_isalnum(static_cast<unsigned char>(c)) || c == '_' || c == '-');
+  for (char c : hash)
+    plain = plain && (absl::ascii_isalnum(static_cast<unsigned char>(c)) || c == '_' || c == '-');
   return plain ? std::string(hash) : Sha256Hex(hash);
 }
 
@@ -47,7 +48,8 @@ absl::StatusOr<std::string> DirectoryOfUrl(absl::string_view url) {
     absl::ConsumePrefix(&url, "localhost");
     if (!absl::StartsWith(url, "/")) {
       return absl::InvalidArgumentError(
-          absl::StrCat("the NEFF cache file://", url, ": a file URL needs an absolute path, as in file:///var/cache"));
+          absl::StrCat("the NEFF cache file://", url,
+                       ": a file URL needs an absolute path, as in file:///var/cache"));
     }
   } else if (url.find("://") != absl::string_view::npos) {
     return absl::UnimplementedError(
@@ -59,7 +61,8 @@ absl::StatusOr<std::string> DirectoryOfUrl(absl::string_view url) {
 
 }  // namespace
 
-// One entry being read or compiled in this process. Threads other than the first wait for its result.
+// One entry being read or compiled in this process. Threads other than the first wait for its
+// result.
 struct NeffCache::InFlight {
   std::mutex mutex;
   std::condition_variable changed;
@@ -78,7 +81,8 @@ std::unique_ptr<NeffCache> NeffCache::FromEnvironment() {
   return cache;
 }
 
-absl::StatusOr<CachedNeff> NeffCache::GetOrCompile(absl::string_view graph_hash, const Options& options,
+absl::StatusOr<CachedNeff> NeffCache::GetOrCompile(absl::string_view graph_hash,
+                                                   const Options& options,
                                                    const CompileFn& compile) {
   const std::string entry = EntryName(graph_hash, options);
   std::shared_ptr<InFlight> flight;
@@ -115,7 +119,8 @@ absl::StatusOr<CachedNeff> NeffCache::GetOrCompile(absl::string_view graph_hash,
   return result;
 }
 
-void NeffCache::Land(const std::string& entry, const absl::StatusOr<CachedNeff>& result, InFlight* flight) {
+void NeffCache::Land(const std::string& entry, const absl::StatusOr<CachedNeff>& result,
+                     InFlight* flight) {
   {
     std::lock_guard<std::mutex> lock(mutex_);
     in_flight_.erase(entry);
@@ -138,9 +143,10 @@ absl::StatusOr<CachedNeff> NeffCache::Lead(const std::string& entry, const Optio
     const absl::Status status =
         absl::IsDataLoss(cause)
             ? cause
-            : absl::Status(cause.code(), absl::StrCat(cause.message(),
-                                                      "; set NEURON_COMPILE_CACHE_URL to a directory that "
-                                                      "can be written"));
+            : absl::Status(cause.code(),
+                           absl::StrCat(cause.message(),
+                                        "; set NEURON_COMPILE_CACHE_URL to a directory that "
+                                        "can be written"));
     if (result.warning.ok()) result.warning = status;
     Warn(status);
   };
@@ -168,7 +174,8 @@ absl::StatusOr<CachedNeff> NeffCache::Lead(const std::string& entry, const Optio
       if (acquired.ok()) lock.emplace(*std::move(acquired));
     }
     if (!writable.ok()) warn(writable);
-    // Another process may have compiled it while this one waited for the lock. A damaged entry is reported once.
+    // Another process may have compiled it while this one waited for the lock. A damaged entry is
+    // reported once.
     if (lock.has_value() && result.warning.ok() && read()) return result;
   }
   {
@@ -206,11 +213,12 @@ absl::StatusOr<neff::Blob> NeffCache::ReadEntry(const std::string& entry, int64_
       absl::StrCat("entry ", path, " is damaged and compiled anew: ", valid.message()));
 }
 
-absl::Status NeffCache::WriteEntry(const std::string& entry, const Options& options, const std::string& bytes,
-                                   int64_t* disk_accesses) {
+absl::Status NeffCache::WriteEntry(const std::string& entry, const Options& options,
+                                   const std::string& bytes, int64_t* disk_accesses) {
   const std::string path = absl::StrCat(directory_, "/", entry);
-  const std::string flags = absl::StrCat("{\"compiler_version\": \"", kCompilerVersion, "\", \"compile_flags\": \"",
-                                         absl::CEscape(options.Fingerprint()), "\"}\n");
+  const std::string flags =
+      absl::StrCat("{\"compiler_version\": \"", kCompilerVersion, "\", \"compile_flags\": \"",
+                   absl::CEscape(options.Fingerprint()), "\"}\n");
   const std::pair<const char*, absl::string_view> files[] = {
       {"/model.neff", bytes}, {"/compile_flags.json", flags}, {"/model.done", ""}};
   for (const auto& [name, contents] : files) {
@@ -243,10 +251,12 @@ absl::StatusOr<std::string> CacheDirectory() {
   const absl::StatusOr<Options> options = Options::FromEnvironment();
   if (options.ok() && !options->cache_dir.empty()) return DirectoryOfUrl(options->cache_dir);
   if (const char* url = NonEmptyVariable("NEURON_COMPILE_CACHE_URL")) return DirectoryOfUrl(url);
-  if (const char* cache = NonEmptyVariable("XDG_CACHE_HOME")) return absl::StrCat(cache, "/glia/neff");
+  if (const char* cache = NonEmptyVariable("XDG_CACHE_HOME"))
+    return absl::StrCat(cache, "/glia/neff");
   if (const char* home = NonEmptyVariable("HOME")) return absl::StrCat(home, "/.cache/glia/neff");
   return absl::FailedPreconditionError(
-      "disabled: set NEURON_COMPILE_CACHE_URL to a directory (XDG_CACHE_HOME and HOME are not set either)");
+      "disabled: set NEURON_COMPILE_CACHE_URL to a directory (XDG_CACHE_HOME and HOME are not set "
+      "either)");
 }
 
 }  // namespace glia::compiler

@@ -219,7 +219,8 @@ TEST(NeffCacheTest, AKilledCompilerLeavesTheEntryToOthers) {
 TEST(NeffCacheTest, ErrorsOfTheCompilerAreNotCached) {
   NeffCache cache(NewDirectory());
   auto fail = []() -> absl::StatusOr<neff::Neff> { return absl::UnimplementedError("no such op"); };
-  EXPECT_EQ(cache.GetOrCompile("g", Options(), fail).status(), absl::UnimplementedError("no such op"));
+  EXPECT_EQ(cache.GetOrCompile("g", Options(), fail).status(),
+            absl::UnimplementedError("no such op"));
   auto thrower = []() -> absl::StatusOr<neff::Neff> { throw std::runtime_error("oops"); };
   EXPECT_THROW((void)cache.GetOrCompile("g", Options(), thrower), std::runtime_error);
   Compiler compiler;
@@ -238,7 +239,8 @@ void ExpectUnusable(const std::string& directory) {
     EXPECT_EQ(Tag(*result), "a");
     EXPECT_EQ(compiler.calls, i);
   }
-  EXPECT_NE(std::string(cache.warning().message()).find(directory), std::string::npos) << cache.warning();
+  EXPECT_NE(std::string(cache.warning().message()).find(directory), std::string::npos)
+      << cache.warning();
 }
 
 TEST(NeffCacheTest, ADirectoryThatIsAFile) {
@@ -276,7 +278,8 @@ TEST(NeffCacheTest, AFullDisk) {
     const rlimit limit = {100, 100};
     if (setrlimit(RLIMIT_FSIZE, &limit) != 0) _exit(2);
     NeffCache cache(directory);
-    auto result = cache.GetOrCompile("g", Options(), []() -> absl::StatusOr<neff::Neff> { return SomeNeff("f"); });
+    auto result = cache.GetOrCompile("g", Options(),
+                                     []() -> absl::StatusOr<neff::Neff> { return SomeNeff("f"); });
     const bool good = result.ok() && !result->hit && Tag(*result) == "f" && !result->warning.ok() &&
                       cache.counters().write_failures == 1;
     _exit(good ? 0 : 1);
@@ -296,14 +299,16 @@ class EnvironmentTest : public testing::Test {
     for (const char* name : kNames) unsetenv(name);
   }
   void TearDown() override { SetUp(); }
-  static constexpr const char* kNames[] = {"NEURON_CC_FLAGS", "NEURON_COMPILE_CACHE_URL", "XDG_CACHE_HOME", "HOME"};
+  static constexpr const char* kNames[] = {"NEURON_CC_FLAGS", "NEURON_COMPILE_CACHE_URL",
+                                           "XDG_CACHE_HOME", "HOME"};
 };
 
 TEST_F(EnvironmentTest, Precedence) {
   EXPECT_EQ(CacheDirectory().status().code(), absl::StatusCode::kFailedPrecondition);
   auto disabled = NeffCache::FromEnvironment();
   EXPECT_FALSE(disabled->enabled());
-  EXPECT_NE(std::string(disabled->warning().message()).find("NEURON_COMPILE_CACHE_URL"), std::string::npos);
+  EXPECT_NE(std::string(disabled->warning().message()).find("NEURON_COMPILE_CACHE_URL"),
+            std::string::npos);
   setenv("HOME", "/h", 1);
   EXPECT_EQ(*CacheDirectory(), "/h/.cache/glia/neff");
   setenv("XDG_CACHE_HOME", "/x", 1);

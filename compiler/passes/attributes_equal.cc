@@ -8,7 +8,8 @@ namespace glia::compiler {
 namespace {
 
 auto Fields(const hlo::WindowDim& d) {
-  return std::tie(d.size, d.stride, d.pad_low, d.pad_high, d.window_dilation, d.base_dilation, d.reversal);
+  return std::tie(d.size, d.stride, d.pad_low, d.pad_high, d.window_dilation, d.base_dilation,
+                  d.reversal);
 }
 auto Fields(const hlo::PaddingDim& d) { return std::tie(d.low, d.high, d.interior); }
 auto Fields(const hlo::DotDims& d) {
@@ -29,11 +30,12 @@ auto Fields(const hlo::ScatterDims& d) {
 }
 auto PlainFields(const hlo::Attributes& a) {
   return std::tie(a.dimensions, a.slice_starts, a.slice_limits, a.slice_strides, a.slice_sizes,
-                  a.feature_group_count, a.batch_group_count, a.indices_are_sorted, a.unique_indices,
-                  a.comparison_direction, a.comparison_type, a.parameter_number, a.tuple_index, a.is_stable,
-                  a.k, a.largest, a.exponent_bits, a.mantissa_bits, a.feature_index, a.distribution,
-                  a.rng_algorithm, a.custom_call_target, a.custom_call_has_side_effect,
-                  a.custom_call_api_version, a.fusion_kind, a.backend_config, a.operand_precision);
+                  a.feature_group_count, a.batch_group_count, a.indices_are_sorted,
+                  a.unique_indices, a.comparison_direction, a.comparison_type, a.parameter_number,
+                  a.tuple_index, a.is_stable, a.k, a.largest, a.exponent_bits, a.mantissa_bits,
+                  a.feature_index, a.distribution, a.rng_algorithm, a.custom_call_target,
+                  a.custom_call_has_side_effect, a.custom_call_api_version, a.fusion_kind,
+                  a.backend_config, a.operand_precision);
 }
 
 template <typename T>
@@ -46,9 +48,11 @@ bool AllEqual(const std::vector<T>& a, const std::vector<T>& b) {
 
 bool AttributesEqual(const hlo::Attributes& a, const hlo::Attributes& b) {
   if (PlainFields(a) != PlainFields(b) || Fields(a.dot_dims) != Fields(b.dot_dims) ||
-      Fields(a.conv_dims) != Fields(b.conv_dims) || Fields(a.gather_dims) != Fields(b.gather_dims) ||
+      Fields(a.conv_dims) != Fields(b.conv_dims) ||
+      Fields(a.gather_dims) != Fields(b.gather_dims) ||
       Fields(a.scatter_dims) != Fields(b.scatter_dims) || !AllEqual(a.window, b.window) ||
-      !AllEqual(a.padding, b.padding) || std::memcmp(&a.epsilon, &b.epsilon, sizeof(a.epsilon)) != 0) {
+      !AllEqual(a.padding, b.padding) ||
+      std::memcmp(&a.epsilon, &b.epsilon, sizeof(a.epsilon)) != 0) {
     return false;
   }
   if ((a.literal == nullptr) != (b.literal == nullptr)) return false;

@@ -5,8 +5,8 @@
 
 namespace glia::compiler {
 
-// Whether two instructions of one opcode compute the same function of the same operands: everything but
-// metadata and frontend attributes. Literals are compared bit by bit.
+// Whether two instructions of one opcode compute the same function of the same operands: everything
+// but metadata and frontend attributes. Literals are compared bit by bit.
 bool AttributesEqual(const hlo::Attributes& a, const hlo::Attributes& b);
 
 }  // namespace glia::compiler

@@ -37,7 +37,8 @@ Instruction* Canonicalize(Instruction* instr) {
   if (reversed.empty() && !sliced) return nullptr;
   Rewriter rewriter(*instr);
   Instruction* conv = instr->parent()->AddCopy(
-      *instr, {rewriter.Slice(input, starts, limits), rewriter.Reverse(instr->operand(1), reversed)});
+      *instr,
+      {rewriter.Slice(input, starts, limits), rewriter.Reverse(instr->operand(1), reversed)});
   conv->window = window;
   return conv;
 }

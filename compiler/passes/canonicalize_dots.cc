@@ -13,8 +13,8 @@ using hlo::Instruction;
 using hlo::Opcode;
 using Dims = std::vector<int64_t>;
 
-// One operand and the role of its dims. free is in the order of the result's dims; entry i of batch and
-// contracting belongs to entry i of the other operand.
+// One operand and the role of its dims. free is in the order of the result's dims; entry i of batch
+// and contracting belongs to entry i of the other operand.
 struct Side {
   Instruction* value;
   Dims batch, free, contracting;
@@ -87,8 +87,8 @@ void SortPairs(Dims* a, Dims* b) {
   for (size_t i = 0; i < pairs.size(); ++i) std::tie((*a)[i], (*b)[i]) = pairs[i];
 }
 
-// Contracting pairs may come in any order: the one that moves least. The order of the batch dims is the
-// result's.
+// Contracting pairs may come in any order: the one that moves least. The order of the batch dims is
+// the result's.
 void ChooseOrder(Side* lhs, Side* rhs) {
   Side best_lhs, best_rhs;
   double best = std::numeric_limits<double>::infinity();
@@ -154,7 +154,8 @@ bool HasCanonicalForm(const Instruction& dot) {
   if (batch == 1 && (dims.lhs_batch[0] != 0 || dims.rhs_batch[0] != 0)) return false;
   for (const Instruction* operand : dot.operands()) {
     if (operand->shape.dims.size() != batch + 2) return false;
-    if (operand->opcode() == Opcode::kTranspose && (batch == 0 || operand->dimensions[0] == 0)) return false;
+    if (operand->opcode() == Opcode::kTranspose && (batch == 0 || operand->dimensions[0] == 0))
+      return false;
   }
   // A batch of one is none.
   return batch == 0 || dot.operand(0)->shape.dim(0) != 1;

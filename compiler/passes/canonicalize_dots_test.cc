@@ -13,23 +13,29 @@ struct Case {
 };
 
 const Case kCases[] = {
-    {"f32[2,3]", "f32[3,4]", "f32[2,4]", "lhs_contracting_dims={1}, rhs_contracting_dims={0}", "dot(p0, p1)"},
-    {"f32[3,2]", "f32[4,3]", "f32[2,4]", "lhs_contracting_dims={0}, rhs_contracting_dims={1}", "dot(p0, p1)"},
+    {"f32[2,3]", "f32[3,4]", "f32[2,4]", "lhs_contracting_dims={1}, rhs_contracting_dims={0}",
+     "dot(p0, p1)"},
+    {"f32[3,2]", "f32[4,3]", "f32[2,4]", "lhs_contracting_dims={0}, rhs_contracting_dims={1}",
+     "dot(p0, p1)"},
     {"f32[3]", "f32[3]", "f32[]", "lhs_contracting_dims={0}, rhs_contracting_dims={0}",
      "reshape(dot(reshape(p0), reshape(p1)))"},
     {"f32[2,5,3]", "f32[3,4]", "f32[2,5,4]", "lhs_contracting_dims={2}, rhs_contracting_dims={0}",
      "reshape(dot(reshape(p0), p1))"},
     {"f32[2,5,3]", "f32[2,3,4]", "f32[2,5,4]",
-     "lhs_batch_dims={0}, lhs_contracting_dims={2}, rhs_batch_dims={0}, rhs_contracting_dims={1}", "dot(p0, p1)"},
+     "lhs_batch_dims={0}, lhs_contracting_dims={2}, rhs_batch_dims={0}, rhs_contracting_dims={1}",
+     "dot(p0, p1)"},
     // Attention: [batch, sequence, heads, depth] on both sides.
     {"f32[2,5,3,4]", "f32[2,6,3,4]", "f32[2,3,5,6]",
-     "lhs_batch_dims={0,2}, lhs_contracting_dims={3}, rhs_batch_dims={0,2}, rhs_contracting_dims={3}",
+     "lhs_batch_dims={0,2}, lhs_contracting_dims={3}, rhs_batch_dims={0,2}, "
+     "rhs_contracting_dims={3}",
      "reshape(dot(reshape(transpose(p0)), reshape(transpose(p1))))"},
     {"f32[2,3,5,4]", "f32[2,3,6,4]", "f32[2,3,5,6]",
-     "lhs_batch_dims={0,1}, lhs_contracting_dims={3}, rhs_batch_dims={0,1}, rhs_contracting_dims={3}",
+     "lhs_batch_dims={0,1}, lhs_contracting_dims={3}, rhs_batch_dims={0,1}, "
+     "rhs_contracting_dims={3}",
      "reshape(dot(reshape(p0), reshape(p1)))"},
     // Two contracting dims in another order.
-    {"f32[2,3,4]", "f32[4,3,5]", "f32[2,5]", "lhs_contracting_dims={1,2}, rhs_contracting_dims={1,0}",
+    {"f32[2,3,4]", "f32[4,3,5]", "f32[2,5]",
+     "lhs_contracting_dims={1,2}, rhs_contracting_dims={1,0}",
      "dot(reshape(transpose(p0)), reshape(p1))"},
     // Free dims on both sides of the contracting one.
     {"f32[2,3,4]", "f32[3,5]", "f32[2,4,5]", "lhs_contracting_dims={1}, rhs_contracting_dims={0}",
@@ -45,8 +51,9 @@ const Case kCases[] = {
 TEST(CanonicalizeDotsTest, Forms) {
   for (const Case& c : kCases) {
     const std::string comma = c.dims[0] == 0 ? "" : ", ";
-    auto module = ParseOrDie(Entry(std::string("x = ") + c.lhs + " parameter(0)\n y = " + c.rhs +
-                                   " parameter(1)\n ROOT d = " + c.result + " dot(x, y)" + comma + c.dims));
+    auto module =
+        ParseOrDie(Entry(std::string("x = ") + c.lhs + " parameter(0)\n y = " + c.rhs +
+                         " parameter(1)\n ROOT d = " + c.result + " dot(x, y)" + comma + c.dims));
     SCOPED_TRACE(std::string(c.lhs) + " " + c.rhs);
     RunAndCheck(CanonicalizeDots, module.get(), 1e-6);
     EXPECT_EQ(Expression(*module), c.expression);

@@ -66,9 +66,9 @@ absl::StatusOr<bool> CanonicalizeLayout(hlo::Module* module) {
   for (Instruction* parameter : entry->parameters()) {
     if (parameter->shape.HasDefaultLayout()) continue;
     if (!parameter->shape.IsArray()) {
-      return absl::UnimplementedError(
-          absl::StrCat("parameter ", parameter->name(), " of shape ", parameter->shape.ToString(true),
-                       ": a layout other than the default within a tuple; pass its arrays one by one"));
+      return absl::UnimplementedError(absl::StrCat(
+          "parameter ", parameter->name(), " of shape ", parameter->shape.ToString(true),
+          ": a layout other than the default within a tuple; pass its arrays one by one"));
     }
   }
   // Shapes as they were given, before any is changed.

@@ -67,11 +67,11 @@ Instruction* Expand(Instruction* conv) {
   Rewriter r(*conv);
   const hlo::ConvDims& dims = conv->conv_dims;
   const hlo::PrimitiveType type = conv->shape.type;
-  Instruction* x = r.Transpose(
-      conv->operand(0), Concat({dims.input_feature, dims.input_batch}, dims.input_spatial));
-  Instruction* kernel =
-      r.Transpose(conv->operand(1), Concat({dims.kernel_output_feature, dims.kernel_input_feature},
-                                           dims.kernel_spatial));
+  Instruction* x = r.Transpose(conv->operand(0),
+                               Concat({dims.input_feature, dims.input_batch}, dims.input_spatial));
+  Instruction* kernel = r.Transpose(
+      conv->operand(1),
+      Concat({dims.kernel_output_feature, dims.kernel_input_feature}, dims.kernel_spatial));
   if (x->shape.elements() == 0 || kernel->shape.elements() == 0 || conv->shape.elements() == 0) {
     return r.Fill(r.Scalar(type, 0), conv->shape.dims);
   }

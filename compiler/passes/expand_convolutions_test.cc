@@ -12,7 +12,8 @@ struct Case {
 };
 
 constexpr Case kCases[] = {
-    {"f32[1,2,7,6]", "f32[3,2,3,2]", "f32[1,3,5,5]", "window={size=3x2}, dim_labels=bf01_oi01->bf01"},
+    {"f32[1,2,7,6]", "f32[3,2,3,2]", "f32[1,3,5,5]",
+     "window={size=3x2}, dim_labels=bf01_oi01->bf01"},
     {"f32[2,3,9]", "f32[4,3,3]", "f32[2,4,5]",
      "window={size=3 stride=2 pad=1_1}, dim_labels=bf0_oi0->bf0"},
     {"f32[2,5,6,3]", "f32[3,3,3,4]", "f32[2,3,3,4]",
@@ -35,7 +36,8 @@ constexpr Case kCases[] = {
     {"f32[2,3,4,4]", "f32[5,3,1,1]", "f32[2,5,2,2]",
      "window={size=1x1 stride=2x2}, dim_labels=bf01_oi01->bf01"},
     {"f32[2,3]", "f32[5,3]", "f32[2,5]", "dim_labels=bf_oi->bf"},
-    {"f32[2,3,4]", "f32[5,3,3]", "f32[2,5,0]", "window={size=3 pad=-1_-1}, dim_labels=bf0_oi0->bf0"},
+    {"f32[2,3,4]", "f32[5,3,3]", "f32[2,5,0]",
+     "window={size=3 pad=-1_-1}, dim_labels=bf0_oi0->bf0"},
     {"f32[0,3,4]", "f32[5,3,3]", "f32[0,5,2]", "window={size=3}, dim_labels=bf0_oi0->bf0"},
     {"f32[2,0,4]", "f32[5,0,3]", "f32[2,5,2]", "window={size=3}, dim_labels=bf0_oi0->bf0"},
 };

@@ -12,14 +12,15 @@ using hlo::Instruction;
 using hlo::Opcode;
 using hlo::Shape;
 
-// x * a + b per feature: (x - mean) * (scale / sqrt(variance + epsilon)) + offset, whose factors fold when
-// they are constants.
+// x * a + b per feature: (x - mean) * (scale / sqrt(variance + epsilon)) + offset, whose factors
+// fold when they are constants.
 Instruction* ExpandBatchNorm(Instruction* instr) {
   Rewriter r(*instr);
   const std::vector<int64_t>& dims = instr->shape.dims;
   auto per_feature = [&](Instruction* x) { return r.Broadcast(x, dims, {instr->feature_index}); };
   Instruction* variance = instr->operand(4);
-  Instruction* epsilon = r.Fill(r.Scalar(variance->shape.type, instr->epsilon), variance->shape.dims);
+  Instruction* epsilon =
+      r.Fill(r.Scalar(variance->shape.type, instr->epsilon), variance->shape.dims);
   Instruction* deviation = r.Unary(Opcode::kSqrt, r.Binary(Opcode::kAdd, variance, epsilon));
   Instruction* factor = r.Binary(Opcode::kDivide, instr->operand(1), deviation);
   auto as_x = [&](Instruction* x) { return r.Convert(x, instr->shape.type); };
@@ -41,7 +42,8 @@ Instruction* ExpandClamp(Instruction* instr) {
 class PhiloxExpansion {
  public:
   // key: u64[]. counter: two u64[] words of 128 bits; `wide` when the carry goes into the second.
-  PhiloxExpansion(Rewriter* rewriter, Instruction* key, Instruction* low, Instruction* high, bool wide)
+  PhiloxExpansion(Rewriter* rewriter, Instruction* key, Instruction* low, Instruction* high,
+                  bool wide)
       : r_(*rewriter), key_(key), low_(low), high_(high), wide_(wide) {}
 
   // u32[4 * blocks], the words in order.
@@ -53,7 +55,8 @@ class PhiloxExpansion {
     Instruction* high = r_.Fill(high_, dims_);
     if (wide_) high = U64(Opcode::kAdd, high, Carry(low));
     std::array<Instruction*, 4> c = {LowWord(low), HighWord(low), LowWord(high), HighWord(high)};
-    std::array<Instruction*, 2> key = {LowWord(r_.Fill(key_, dims_)), HighWord(r_.Fill(key_, dims_))};
+    std::array<Instruction*, 2> key = {LowWord(r_.Fill(key_, dims_)),
+                                       HighWord(r_.Fill(key_, dims_))};
     for (int round = 0; round < 10; ++round) {
       Instruction* product0 = U64(Opcode::kMultiply, c[0], Filled(0xd2511f53));
       Instruction* product1 = U64(Opcode::kMultiply, c[2], Filled(0xcd9e8d57));
@@ -63,7 +66,8 @@ class PhiloxExpansion {
       key[1] = LowWord(U64(Opcode::kAdd, key[1], Filled(0xbb67ae85)));
     }
     std::vector<Instruction*> columns;
-    for (Instruction* word : c) columns.push_back(r_.Reshape(r_.Convert(word, hlo::kU32), {blocks, 1}));
+    for (Instruction* word : c)
+      columns.push_back(r_.Reshape(r_.Convert(word, hlo::kU32), {blocks, 1}));
     Instruction* table = r_.Add(Opcode::kConcatenate, Shape(hlo::kU32, {blocks, 4}), columns);
     table->dimensions = {1};
     return r_.Reshape(table, {4 * blocks});
@@ -78,7 +82,9 @@ class PhiloxExpansion {
   }
 
  private:
-  Instruction* U64(Opcode opcode, Instruction* a, Instruction* b) { return r_.Binary(opcode, a, b); }
+  Instruction* U64(Opcode opcode, Instruction* a, Instruction* b) {
+    return r_.Binary(opcode, a, b);
+  }
   Instruction* Filled(double value) { return r_.Fill(r_.Scalar(hlo::kU64, value), dims_); }
   Instruction* LowWord(Instruction* x) { return U64(Opcode::kAnd, x, Filled(0xffffffff)); }
   Instruction* HighWord(Instruction* x) { return U64(Opcode::kShiftRightLogical, x, Filled(32)); }
@@ -129,7 +135,8 @@ Instruction* ExpandRngBitGenerator(Instruction* instr) {
       Instruction* shift = r.Fill(r.Scalar(hlo::kU64, 32), {2 * blocks});
       words = r.Binary(Opcode::kOr, low, r.Binary(Opcode::kShiftLeft, high, shift));
     }
-    bits = r.Convert(r.Reshape(FirstElements(r, words, elements), bits_shape.dims), bits_shape.type);
+    bits =
+        r.Convert(r.Reshape(FirstElements(r, words, elements), bits_shape.dims), bits_shape.type);
   }
   const auto counter = philox.NextCounter(blocks);
   std::vector<Instruction*> parts = {r.Slice(state, {0}, {1}), r.Reshape(counter[0], {1})};
@@ -147,10 +154,12 @@ Instruction* ExpandRng(Instruction* instr) {
   const int64_t words_each = normal ? 2 : 1;
   const int64_t blocks = (words_each * elements + 3) / 4;
   Instruction* zero = r.Scalar(hlo::kU64, 0);
-  PhiloxExpansion philox(&r, r.Scalar(hlo::kU64, static_cast<double>(instr->id())), zero, zero, true);
+  PhiloxExpansion philox(&r, r.Scalar(hlo::kU64, static_cast<double>(instr->id())), zero, zero,
+                         true);
   Instruction* words = philox.Words(blocks);
   const std::vector<int64_t> all = {4 * blocks};
-  Instruction* top = r.Binary(Opcode::kShiftRightLogical, words, r.Fill(r.Scalar(hlo::kU32, 8), all));
+  Instruction* top =
+      r.Binary(Opcode::kShiftRightLogical, words, r.Fill(r.Scalar(hlo::kU32, 8), all));
   Instruction* uniform = r.Binary(Opcode::kMultiply, r.Convert(top, hlo::kF32),
                                   r.Fill(r.Scalar(hlo::kF32, std::ldexp(1.0, -24)), all));
   const std::vector<int64_t>& dims = instr->shape.dims;
@@ -169,7 +178,8 @@ Instruction* ExpandRng(Instruction* instr) {
     Instruction* radius = r.Unary(Opcode::kSqrt, r.Binary(Opcode::kMultiply, log, filled(-2)));
     Instruction* angle =
         r.Unary(Opcode::kCos, r.Binary(Opcode::kMultiply, column(1), filled(2 * M_PI)));
-    Instruction* scaled = r.Binary(Opcode::kMultiply, b, r.Binary(Opcode::kMultiply, radius, angle));
+    Instruction* scaled =
+        r.Binary(Opcode::kMultiply, b, r.Binary(Opcode::kMultiply, radius, angle));
     value = r.Binary(Opcode::kAdd, a, scaled);
   } else {
     value = r.Binary(Opcode::kAdd, a,

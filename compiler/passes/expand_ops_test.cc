@@ -29,9 +29,11 @@ TEST(ExpandOpsTest, Clamp) {
 TEST(ExpandOpsTest, RngBitGeneratorOfAllWidths) {
   for (const char* type : {"u32", "u64", "u8", "s32"}) {
     for (const char* state : {"{5, 18446744073709551615}", "{5, 18446744073709551615, 7}"}) {
-      const std::string words = state[3] == ' ' && std::string(state).find(", 7") == std::string::npos ? "2" : "3";
-      auto module = ParseOrDie(Entry("s = u64[" + words + "] constant(" + state + ")\n ROOT r = (u64[" + words +
-                                     "], " + type + "[3,5]) rng-bit-generator(s), algorithm=rng_philox"));
+      const std::string words =
+          state[3] == ' ' && std::string(state).find(", 7") == std::string::npos ? "2" : "3";
+      auto module = ParseOrDie(Entry("s = u64[" + words + "] constant(" + state +
+                                     ")\n ROOT r = (u64[" + words + "], " + type +
+                                     "[3,5]) rng-bit-generator(s), algorithm=rng_philox"));
       EXPECT_TRUE(RunAndCheck(ExpandOps, module.get()));
       EXPECT_EQ(Count(*module, hlo::Opcode::kRngBitGenerator), 0);
     }
@@ -43,7 +45,8 @@ TEST(ExpandOpsTest, RngUniformAndNormal) {
     auto module = ParseOrDie(Entry(std::string(R"(
   a = f32[] constant(-1)
   b = f32[] constant(3)
-  ROOT r = f32[3,7] rng(a, b), distribution=)") + distribution));
+  ROOT r = f32[3,7] rng(a, b), distribution=)") +
+                                   distribution));
     EXPECT_TRUE(RunAndCheck(ExpandOps, module.get(), 1e-5));
     EXPECT_EQ(Count(*module, hlo::Opcode::kRng), 0);
   }

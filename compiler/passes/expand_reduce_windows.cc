@@ -95,12 +95,13 @@ Arrays SliceDim(Rewriter& r, const Arrays& arrays, size_t dim, int64_t start, in
   return results;
 }
 
-// Reduces windows along one dim: a window of n elements is put together from windows of powers of two, each
-// of which is two of the next smaller one, shifted. 2 log2(n) applications instead of n. `count` results.
+// Reduces windows along one dim: a window of n elements is put together from windows of powers of
+// two, each of which is two of the next smaller one, shifted. 2 log2(n) applications instead of n.
+// `count` results.
 Arrays ReduceDim(Rewriter& r, const Reducer& reduce, Arrays x, size_t dim,
                  const hlo::WindowDim& window, int64_t count) {
   const int64_t positions = (count - 1) * window.stride + 1;
-  Arrays result;           // covers `covered` elements of each window
+  Arrays result;  // covers `covered` elements of each window
   int64_t covered = 0;
   for (int64_t size = 1;; size *= 2) {
     if ((window.size & size) != 0) {
@@ -123,8 +124,7 @@ Instruction* Expand(Instruction* instr) {
   if (!reduce.Applicable()) return nullptr;
   const auto n = static_cast<size_t>(instr->operand_count()) / 2;
   const bool tuple = instr->shape.IsTuple();
-  const std::vector<int64_t>& result_dims =
-      tuple ? instr->shape.tuple[0].dims : instr->shape.dims;
+  const std::vector<int64_t>& result_dims = tuple ? instr->shape.tuple[0].dims : instr->shape.dims;
   Arrays arrays;
   for (size_t i = 0; i < n; ++i) {
     Instruction* x = instr->operand(static_cast<int64_t>(i));
@@ -150,8 +150,9 @@ Instruction* Expand(Instruction* instr) {
     }
     arrays.push_back(x);
   }
-  if (arrays[0]->shape.dims != result_dims || std::any_of(instr->window.begin(), instr->window.end(),
-                                                          [](const auto& w) { return w.size > 1; })) {
+  if (arrays[0]->shape.dims != result_dims ||
+      std::any_of(instr->window.begin(), instr->window.end(),
+                  [](const auto& w) { return w.size > 1; })) {
     for (size_t d = 0; d < instr->window.size(); ++d) {
       if (arrays[0]->shape.elements() == 0) break;
       arrays = ReduceDim(r, reduce, arrays, d, instr->window[d], result_dims[d]);

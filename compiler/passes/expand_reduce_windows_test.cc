@@ -27,18 +27,20 @@ constexpr Case kCases[] = {
 };
 
 std::string Text(const Case& c, const char* reducer, const char* init) {
-  return std::string("HloModule m\nr {\n  a = f32[] parameter(0)\n  b = f32[] parameter(1)\n  ROOT c = f32[] ") +
-         reducer + "(a, b)\n}\nENTRY e {\n  x = " + c.input + " parameter(0)\n  i = f32[] constant(" +
-         init + ")\n  ROOT w = " + c.result + " reduce-window(x, i), window={" + c.window +
-         "}, to_apply=r\n}\n";
+  return std::string(
+             "HloModule m\nr {\n  a = f32[] parameter(0)\n  b = f32[] parameter(1)\n  ROOT c = "
+             "f32[] ") +
+         reducer + "(a, b)\n}\nENTRY e {\n  x = " + c.input +
+         " parameter(0)\n  i = f32[] constant(" + init + ")\n  ROOT w = " + c.result +
+         " reduce-window(x, i), window={" + c.window + "}, to_apply=r\n}\n";
 }
 
 TEST(ExpandReduceWindowsTest, GivesTheSame) {
   for (const Case& c : kCases) {
-    for (const auto& [reducer, init] : {std::pair<const char*, const char*>{"add", "0"},
-                                        {"maximum", "-inf"}, {"add", "1.5"}}) {
-      // Padding with an initial value that is no identity is where XLA's evaluator, which skips the padding,
-      // and its specification, which reduces it, differ.
+    for (const auto& [reducer, init] :
+         {std::pair<const char*, const char*>{"add", "0"}, {"maximum", "-inf"}, {"add", "1.5"}}) {
+      // Padding with an initial value that is no identity is where XLA's evaluator, which skips the
+      // padding, and its specification, which reduces it, differ.
       const bool padded = std::string(c.window).find("pad") != std::string::npos ||
                           std::string(c.window).find("lhs") != std::string::npos;
       if (padded && std::string(init) == "1.5") continue;
@@ -76,7 +78,8 @@ ENTRY e {
 }
 
 TEST(ExpandReduceWindowsTest, TakesLogarithmicallyManySteps) {
-  auto module = ParseOrDie(Text({"f32[1,1000]", "f32[1,1000]", "size=1x1000 pad=0_0x999_0"}, "add", "0"));
+  auto module =
+      ParseOrDie(Text({"f32[1,1000]", "f32[1,1000]", "size=1x1000 pad=0_0x999_0"}, "add", "0"));
   EXPECT_TRUE(RunAndCheck(ExpandReduceWindows, module.get(), 1e-4));
   EXPECT_LE(Count(*module, hlo::Opcode::kAdd), 20);
 }

@@ -18,10 +18,14 @@ constexpr double kMaxFoldedWork = 1 << 27;
 
 bool IsConstantLike(const Instruction& instr) {
   switch (instr.opcode()) {
-    case Opcode::kConstant: return instr.literal != nullptr;
-    case Opcode::kIota: return true;
-    case Opcode::kBroadcast: return IsConstantLike(*instr.operand(0));
-    default: return false;
+    case Opcode::kConstant:
+      return instr.literal != nullptr;
+    case Opcode::kIota:
+      return true;
+    case Opcode::kBroadcast:
+      return IsConstantLike(*instr.operand(0));
+    default:
+      return false;
   }
 }
 
@@ -70,13 +74,17 @@ double Work(const Instruction& instr) {
       return outputs * window *
              static_cast<double>(instr.operand(1)->shape.dim(instr.conv_dims.kernel_input_feature));
     case Opcode::kReduceWindow:
-    case Opcode::kSelectAndScatter: return outputs * window * 10;
+    case Opcode::kSelectAndScatter:
+      return outputs * window * 10;
     case Opcode::kSort:
-    case Opcode::kTopK: return inputs * 200;
+    case Opcode::kTopK:
+      return inputs * 200;
     case Opcode::kReduce:
     case Opcode::kMap:
-    case Opcode::kScatter: return (inputs + outputs) * 10;
-    default: return inputs + outputs;
+    case Opcode::kScatter:
+      return (inputs + outputs) * 10;
+    default:
+      return inputs + outputs;
   }
 }
 
@@ -123,8 +131,8 @@ absl::StatusOr<bool> FoldConstants(hlo::Module* module) {
     if (!value.ok()) {
       // What the reference does not define stays for the code generator to refuse.
       if (value.status().code() != absl::StatusCode::kUnimplemented && status.ok()) {
-        status = absl::Status(value.status().code(),
-                              absl::StrCat("folding ", instr->name(), ": ", value.status().message()));
+        status = absl::Status(value.status().code(), absl::StrCat("folding ", instr->name(), ": ",
+                                                                  value.status().message()));
       }
       return nullptr;
     }

@@ -39,9 +39,11 @@ TEST(FoldConstantsTest, LargeResultsStayButWeightsFold) {
   hlo::Computation* entry = module.AddComputation("e");
   module.set_entry(entry);
   hlo::Literal weights = hlo::Literal::Zero(hlo::Shape(hlo::kF32, {1000, 700}));
-  for (int64_t i = 0; i < weights.elements(); ++i) weights.MutableData<float>()[i] = static_cast<float>(i);
+  for (int64_t i = 0; i < weights.elements(); ++i)
+    weights.MutableData<float>()[i] = static_cast<float>(i);
   hlo::Instruction* w = entry->AddConstant(weights);
-  hlo::Instruction* t = entry->Add(hlo::Opcode::kTranspose, hlo::Shape(hlo::kF32, {700, 1000}), {w});
+  hlo::Instruction* t =
+      entry->Add(hlo::Opcode::kTranspose, hlo::Shape(hlo::kF32, {700, 1000}), {w});
   t->dimensions = {1, 0};
   hlo::Instruction* iota = entry->Add(hlo::Opcode::kIota, hlo::Shape(hlo::kF32, {700, 1000}));
   iota->dimensions = {0};

@@ -12,7 +12,8 @@ bool IsMappable(const hlo::Computation& computation) {
   for (const Instruction* instr : computation.Instructions()) {
     const bool scalar_source =
         instr->opcode() == Opcode::kParameter || instr->opcode() == Opcode::kConstant;
-    if (!instr->shape.IsScalar() || (!scalar_source && !hlo::IsElementwise(instr->opcode()))) return false;
+    if (!instr->shape.IsScalar() || (!scalar_source && !hlo::IsElementwise(instr->opcode())))
+      return false;
   }
   return true;
 }
@@ -29,7 +30,8 @@ Instruction* InlineMap(Instruction* map) {
       continue;
     }
     std::vector<Instruction*> operands;
-    for (const Instruction* operand : instr->operands()) operands.push_back(arrays.find(operand)->second);
+    for (const Instruction* operand : instr->operands())
+      operands.push_back(arrays.find(operand)->second);
     array = map->parent()->AddCopy(*instr, operands);
     if (instr->opcode() == Opcode::kConstant) {
       array = rewriter.Fill(array, dims);

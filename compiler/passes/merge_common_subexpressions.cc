@@ -37,15 +37,18 @@ size_t HashLiteral(const hlo::Literal& literal) {
   size_t hash = static_cast<size_t>(bytes);
   for (int64_t i = 0; i < 16; ++i) {
     const int64_t start = (bytes - std::min(bytes, kSample)) / 15 * i;
-    hash = absl::HashOf(hash, absl::string_view(data + start, static_cast<size_t>(std::min(bytes, kSample))));
+    hash = absl::HashOf(
+        hash, absl::string_view(data + start, static_cast<size_t>(std::min(bytes, kSample))));
   }
   return hash;
 }
 
 size_t HashInstruction(const Instruction& instr) {
-  size_t hash = absl::HashOf(static_cast<int>(instr.opcode()), static_cast<int>(instr.shape.type),
-                             instr.shape.dims, instr.dimensions, instr.tuple_index, instr.slice_starts);
-  for (const Instruction* operand : OrderedOperands(instr)) hash = absl::HashOf(hash, operand->id());
+  size_t hash =
+      absl::HashOf(static_cast<int>(instr.opcode()), static_cast<int>(instr.shape.type),
+                   instr.shape.dims, instr.dimensions, instr.tuple_index, instr.slice_starts);
+  for (const Instruction* operand : OrderedOperands(instr))
+    hash = absl::HashOf(hash, operand->id());
   for (const hlo::Computation* called : instr.called) hash = absl::HashOf(hash, called->id());
   if (instr.literal != nullptr) hash = absl::HashOf(hash, HashLiteral(*instr.literal));
   return hash;
@@ -83,8 +86,9 @@ bool Equal(const hlo::Computation& a, const hlo::Computation& b) {
   for (size_t i = 0; i < x.size(); ++i) {
     positions[x[i]] = i;
     positions[y[i]] = i;
-    if (x[i]->opcode() != y[i]->opcode() || x[i]->shape != y[i]->shape || x[i]->called != y[i]->called ||
-        x[i]->operand_count() != y[i]->operand_count() || !AttributesEqual(*x[i], *y[i])) {
+    if (x[i]->opcode() != y[i]->opcode() || x[i]->shape != y[i]->shape ||
+        x[i]->called != y[i]->called || x[i]->operand_count() != y[i]->operand_count() ||
+        !AttributesEqual(*x[i], *y[i])) {
       return false;
     }
     for (int64_t k = 0; k < x[i]->operand_count(); ++k) {
@@ -97,8 +101,8 @@ bool Equal(const hlo::Computation& a, const hlo::Computation& b) {
 size_t HashComputation(const hlo::Computation& computation) {
   size_t hash = static_cast<size_t>(computation.parameter_count());
   for (const Instruction* instr : computation.PostOrder()) {
-    hash = absl::HashOf(hash, static_cast<int>(instr->opcode()), static_cast<int>(instr->shape.type),
-                        instr->shape.dims);
+    hash = absl::HashOf(hash, static_cast<int>(instr->opcode()),
+                        static_cast<int>(instr->shape.type), instr->shape.dims);
   }
   return hash;
 }

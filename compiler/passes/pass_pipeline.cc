@@ -17,8 +17,8 @@
 namespace glia::compiler {
 namespace {
 
-// A group ends by itself, since every rewrite makes the module smaller or simpler; should two rules ever undo
-// each other, this ends it.
+// A group ends by itself, since every rewrite makes the module smaller or simpler; should two rules
+// ever undo each other, this ends it.
 constexpr int kMaxRounds = 32;
 // Elements of a constant in a dump.
 constexpr int64_t kDumpedElements = 64;
@@ -56,8 +56,8 @@ class Dumper {
     if (directory_.empty()) return absl::OkStatus();
     hlo::PrintOptions options;
     options.max_constant_elements = kDumpedElements;
-    const std::string path =
-        absl::StrCat(directory_, "/", absl::StrFormat("%04d", number), ".", when, ".", pass, ".txt");
+    const std::string path = absl::StrCat(directory_, "/", absl::StrFormat("%04d", number), ".",
+                                          when, ".", pass, ".txt");
     std::ofstream file(path);
     file << hlo::ToString(module, options);
     file.close();
@@ -73,8 +73,8 @@ class Dumper {
 };
 
 absl::Status BrokenBy(const char* pass, const absl::Status& status) {
-  return absl::InternalError(
-      absl::StrCat("pass ", pass, " made the module invalid (an error of the compiler): ", status.message()));
+  return absl::InternalError(absl::StrCat(
+      "pass ", pass, " made the module invalid (an error of the compiler): ", status.message()));
 }
 
 }  // namespace
@@ -123,7 +123,8 @@ absl::StatusOr<std::vector<PassStatistics>> RunPasses(hlo::Module* module,
         const auto start = std::chrono::steady_clock::now();
         absl::StatusOr<bool> changed = pass.run(module);
         if (!changed.ok()) return changed.status();
-        const std::chrono::duration<double, std::milli> time = std::chrono::steady_clock::now() - start;
+        const std::chrono::duration<double, std::milli> time =
+            std::chrono::steady_clock::now() - start;
 
         auto row = std::find_if(statistics.begin(), statistics.end(),
                                 [&](const PassStatistics& s) { return s.pass == pass.name; });
@@ -156,7 +157,8 @@ absl::StatusOr<std::vector<PassStatistics>> RunPasses(hlo::Module* module,
   return statistics;
 }
 
-absl::StatusOr<std::vector<PassStatistics>> RunPasses(hlo::Module* module, const PipelineOptions& options) {
+absl::StatusOr<std::vector<PassStatistics>> RunPasses(hlo::Module* module,
+                                                      const PipelineOptions& options) {
   return RunPasses(module, DefaultPipeline(), options);
 }
 

@@ -12,9 +12,9 @@
 namespace glia::compiler {
 
 struct PipelineOptions {
-  // Where to write the module before and after each pass, as HLO text: 0001.before.inline-calls.txt,
-  // 0001.after.inline-calls.txt, ... The after file is written only when the pass changed something. Empty: not
-  // at all. The directory is made if it is missing.
+  // Where to write the module before and after each pass, as HLO text:
+  // 0001.before.inline-calls.txt, 0001.after.inline-calls.txt, ... The after file is written only
+  // when the pass changed something. Empty: not at all. The directory is made if it is missing.
   std::string dump_dir;
   // Verifies the module after every pass that changed it, not only at the end.
   bool verify_each_pass = false;
@@ -43,8 +43,8 @@ struct PassGroup {
 // What RunPasses runs.
 const std::vector<PassGroup>& DefaultPipeline();
 
-// Verifies the module, runs the passes, verifies again. Errors: INVALID_ARGUMENT from the verifier or a pass;
-// INTERNAL when a pass broke the module (named); of the dump, those of the file system.
+// Verifies the module, runs the passes, verifies again. Errors: INVALID_ARGUMENT from the verifier
+// or a pass; INTERNAL when a pass broke the module (named); of the dump, those of the file system.
 absl::StatusOr<std::vector<PassStatistics>> RunPasses(hlo::Module* module,
                                                       const PipelineOptions& options = {});
 absl::StatusOr<std::vector<PassStatistics>> RunPasses(hlo::Module* module,

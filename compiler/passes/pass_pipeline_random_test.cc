@@ -32,7 +32,8 @@ class RandomProgram {
     }
     std::vector<Op> results;
     const int count = Int(1, 3);
-    for (int i = 0; i < count; ++i) results.push_back(values_[values_.size() - 1 - static_cast<size_t>(i)]);
+    for (int i = 0; i < count; ++i)
+      results.push_back(values_[values_.size() - 1 - static_cast<size_t>(i)]);
     auto module = b_.Build(absl::MakeSpan(results));
     EXPECT_TRUE(module.ok()) << module.status();
     return module.ok() ? *std::move(module) : nullptr;
@@ -65,7 +66,8 @@ class RandomProgram {
     // Few values, so that neutral elements and repeated values occur.
     const bool splat = Coin();
     const int value = Int(-1, 2);
-    for (int64_t i = 0; i < literal.elements(); ++i) literal.SetFromDouble(i, splat ? value : Int(-1, 2));
+    for (int64_t i = 0; i < literal.elements(); ++i)
+      literal.SetFromDouble(i, splat ? value : Int(-1, 2));
     return hlo::Constant(&b_, literal);
   }
 
@@ -82,17 +84,19 @@ class RandomProgram {
   Op Step() {
     switch (Int(0, 16)) {
       case 0: {
-        const Opcode opcodes[] = {Opcode::kAbs, Opcode::kNegate, Opcode::kSin, Opcode::kTanh, Opcode::kFloor,
-                                  Opcode::kCeil, Opcode::kLogistic, Opcode::kSign, Opcode::kCopy};
+        const Opcode opcodes[] = {Opcode::kAbs,      Opcode::kNegate, Opcode::kSin,
+                                  Opcode::kTanh,     Opcode::kFloor,  Opcode::kCeil,
+                                  Opcode::kLogistic, Opcode::kSign,   Opcode::kCopy};
         return hlo::Unary(opcodes[Int(0, 8)], PickFloat());
       }
       case 1: {
-        const Opcode opcodes[] = {Opcode::kAdd, Opcode::kSubtract, Opcode::kMultiply, Opcode::kMaximum,
-                                  Opcode::kMinimum};
+        const Opcode opcodes[] = {Opcode::kAdd, Opcode::kSubtract, Opcode::kMultiply,
+                                  Opcode::kMaximum, Opcode::kMinimum};
         Op x = Pick();
         if (x.shape().type == hlo::kPred) return hlo::Not(x);
         Op y = Partner(x);
-        return Coin() ? hlo::Binary(opcodes[Int(0, 4)], x, y) : hlo::Binary(opcodes[Int(0, 4)], y, x);
+        return Coin() ? hlo::Binary(opcodes[Int(0, 4)], x, y)
+                      : hlo::Binary(opcodes[Int(0, 4)], y, x);
       }
       case 2: {
         Op x = Pick();
@@ -107,7 +111,9 @@ class RandomProgram {
       case 4: {
         const hlo::PrimitiveType types[] = {hlo::kF32, hlo::kS32, hlo::kPred, hlo::kF64, hlo::kS64};
         Op x = hlo::Convert(Pick(), types[Int(0, 4)]);
-        return x.shape().type == hlo::kF64 || x.shape().type == hlo::kS64 ? hlo::Convert(x, hlo::kF32) : x;
+        return x.shape().type == hlo::kF64 || x.shape().type == hlo::kS64
+                   ? hlo::Convert(x, hlo::kF32)
+                   : x;
       }
       case 5: {
         Op x = Pick();
@@ -153,7 +159,8 @@ class RandomProgram {
           p.low = Int(-1, 1);
           p.high = Int(-1, 1);
           p.interior = Int(0, 3) == 0 ? 1 : 0;
-          if (d + p.low + p.high + std::max<int64_t>(0, d - 1) * p.interior < 0) p = hlo::PaddingDim();
+          if (d + p.low + p.high + std::max<int64_t>(0, d - 1) * p.interior < 0)
+            p = hlo::PaddingDim();
           padding.push_back(p);
         }
         return hlo::Pad(x, hlo::ConstantR0<float>(&b_, static_cast<float>(Int(0, 1))), padding);
@@ -181,9 +188,11 @@ class RandomProgram {
         }
         const bool sum = Coin();
         return hlo::Reduce(x, hlo::ConstantR0<float>(&b_, sum ? 0.0f : -1.0f),
-                           b_.ScalarComputation(sum ? Opcode::kAdd : Opcode::kMaximum, hlo::kF32), dims);
+                           b_.ScalarComputation(sum ? Opcode::kAdd : Opcode::kMaximum, hlo::kF32),
+                           dims);
       }
-      case 13: return RandomDot();
+      case 13:
+        return RandomDot();
       case 14: {
         const Dims dims = RandomDims();
         if (dims.empty()) return RandomConstant(hlo::Shape(hlo::kF32, dims));
@@ -220,14 +229,16 @@ class RandomProgram {
       const int role = Int(0, 2);
       if (role == 0) continue;
       (role == 1 ? dims.lhs_contracting : dims.lhs_batch).push_back(d);
-      (role == 1 ? dims.rhs_contracting : dims.rhs_batch).push_back(static_cast<int64_t>(right.size()));
+      (role == 1 ? dims.rhs_contracting : dims.rhs_batch)
+          .push_back(static_cast<int64_t>(right.size()));
       right.push_back(x.shape().dim(d));
     }
     right.push_back(Int(1, 3));
     // Shuffle the right operand's dims.
     const Dims permutation = RandomPermutation(static_cast<int64_t>(right.size()));
     Dims shuffled(right.size());
-    for (size_t i = 0; i < right.size(); ++i) shuffled[static_cast<size_t>(permutation[i])] = right[i];
+    for (size_t i = 0; i < right.size(); ++i)
+      shuffled[static_cast<size_t>(permutation[i])] = right[i];
     for (int64_t& d : dims.rhs_contracting) d = permutation[static_cast<size_t>(d)];
     for (int64_t& d : dims.rhs_batch) d = permutation[static_cast<size_t>(d)];
     Op y = Coin() ? RandomConstant(hlo::Shape(hlo::kF32, shuffled))
@@ -235,7 +246,8 @@ class RandomProgram {
     if (Coin()) {
       const Dims turn = RandomPermutation(static_cast<int64_t>(shuffled.size()));
       Dims back(turn.size());
-      for (size_t i = 0; i < turn.size(); ++i) back[static_cast<size_t>(turn[i])] = static_cast<int64_t>(i);
+      for (size_t i = 0; i < turn.size(); ++i)
+        back[static_cast<size_t>(turn[i])] = static_cast<int64_t>(i);
       y = hlo::Transpose(hlo::Transpose(y, turn), back);
     }
     return hlo::DotGeneral(x, y, dims);
@@ -257,7 +269,8 @@ void Check(uint32_t seed) {
   auto statistics = RunPasses(module.get(), options);
   ASSERT_TRUE(statistics.ok()) << statistics.status();
   ExpectSameResults(*original, *module, 1e-5, seed);
-  for (const PassStatistics& row : *statistics) EXPECT_LT(row.runs, 40) << row.pass << " does not settle";
+  for (const PassStatistics& row : *statistics)
+    EXPECT_LT(row.runs, 40) << row.pass << " does not settle";
 }
 
 TEST(PassPipelineRandomTest, KeepsResults) {

@@ -68,7 +68,8 @@ TEST(PassPipelineTest, AnUnusableDumpDirectoryIsAnError) {
   auto module = ParseOrDie(kMlp);
   PipelineOptions options;
   options.dump_dir = file + "/sub";
-  EXPECT_EQ(RunPasses(module.get(), options).status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(RunPasses(module.get(), options).status().code(),
+            absl::StatusCode::kFailedPrecondition);
 }
 
 TEST(PassPipelineTest, ABreakingPassIsNamed) {

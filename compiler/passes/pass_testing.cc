@@ -18,7 +18,8 @@ namespace {
 hlo::Literal RandomLiteral(const hlo::Shape& shape, std::mt19937* random) {
   if (shape.IsTuple()) {
     std::vector<hlo::Literal> elements;
-    for (const hlo::Shape& element : shape.tuple) elements.push_back(RandomLiteral(element, random));
+    for (const hlo::Shape& element : shape.tuple)
+      elements.push_back(RandomLiteral(element, random));
     return hlo::Literal::Tuple(std::move(elements));
   }
   hlo::Literal literal = hlo::Literal::Zero(shape.WithoutLayout());
@@ -97,7 +98,8 @@ bool RunAndCheck(PassFn pass, hlo::Module* module, double tolerance) {
 
 int64_t Count(const hlo::Module& module, hlo::Opcode opcode) {
   int64_t count = 0;
-  for (const hlo::Instruction* instr : module.entry()->Instructions()) count += instr->opcode() == opcode;
+  for (const hlo::Instruction* instr : module.entry()->Instructions())
+    count += instr->opcode() == opcode;
   return count;
 }
 

@@ -1,9 +1,11 @@
-// Passes over HLO. Each is one function in the file of its name; pass_pipeline.cc lists them in order.
+// Passes over HLO. Each is one function in the file of its name; pass_pipeline.cc lists them in
+// order.
 //
-// A pass returns whether it changed the module, which stays valid (verifier.h) and computes the same values:
-// nothing here trades accuracy for speed. The two liberties are XLA's own: x + 0 is x even where x is
-// -0, and a batch norm's per-feature factors are combined before they meet the data. An error names the
-// instruction. Passes keep no state: any number of modules may be in work at once.
+// A pass returns whether it changed the module, which stays valid (verifier.h) and computes the
+// same values: nothing here trades accuracy for speed. The two liberties are XLA's own: x + 0 is x
+// even where x is -0, and a batch norm's per-feature factors are combined before they meet the
+// data. An error names the instruction. Passes keep no state: any number of modules may be in work
+// at once.
 #ifndef GLIA_COMPILER_PASSES_PASSES_H_
 #define GLIA_COMPILER_PASSES_PASSES_H_
 
@@ -14,28 +16,29 @@ namespace glia::compiler {
 
 using PassFn = absl::StatusOr<bool> (*)(hlo::Module*);
 
-// Replaces call and fusion by the instructions they call, and map by those instructions at the map's dims
-// (unless the mapped computation has other than element-wise ones).
+// Replaces call and fusion by the instructions they call, and map by those instructions at the
+// map's dims (unless the mapped computation has other than element-wise ones).
 absl::StatusOr<bool> InlineCalls(hlo::Module* module);
 
-// Makes every layout the default: parameters and results of the entry with another one take or give the dims
-// in the order that it says (so the bytes that a caller sees stay the same) next to an explicit
-// transpose, and bitcast becomes transposes and a reshape. UNIMPLEMENTED for such a layout inside a tuple
-// parameter.
+// Makes every layout the default: parameters and results of the entry with another one take or give
+// the dims in the order that it says (so the bytes that a caller sees stay the same) next to an
+// explicit transpose, and bitcast becomes transposes and a reshape. UNIMPLEMENTED for such a layout
+// inside a tuple parameter.
 absl::StatusOr<bool> CanonicalizeLayout(hlo::Module* module);
 
-// Conditionals with a constant selector become calls; loops that run a known number of times are unrolled
-// while the module stays below kMaxUnrolledInstructions; loops that do not run become their initial value.
+// Conditionals with a constant selector become calls; loops that run a known number of times are
+// unrolled while the module stays below kMaxUnrolledInstructions; loops that do not run become
+// their initial value.
 inline constexpr int64_t kMaxUnrolledInstructions = 200000;
 absl::StatusOr<bool> SimplifyControlFlow(hlo::Module* module);
 
 // Rewrites of one instruction and its operands that make it cheaper or go away (simplify.h).
 absl::StatusOr<bool> Simplify(hlo::Module* module);
 
-// Evaluates instructions of constants. Results larger than kMaxFoldedBytes are kept only where they are no
-// larger than the constants they replace, so that movements, conversions and arithmetic on weights always fold.
-// Iotas and broadcasts count as constants but are not folded by themselves; constants of one repeated value
-// become broadcasts.
+// Evaluates instructions of constants. Results larger than kMaxFoldedBytes are kept only where they
+// are no larger than the constants they replace, so that movements, conversions and arithmetic on
+// weights always fold. Iotas and broadcasts count as constants but are not folded by themselves;
+// constants of one repeated value become broadcasts.
 inline constexpr int64_t kMaxFoldedBytes = 1 << 20;
 absl::StatusOr<bool> FoldConstants(hlo::Module* module);
 
@@ -45,28 +48,32 @@ absl::StatusOr<bool> MergeCommonSubexpressions(hlo::Module* module);
 // Removes instructions that no result needs and computations that nothing calls.
 absl::StatusOr<bool> RemoveDeadCode(hlo::Module* module);
 
-// Replaces what the code generator need not know: batch-norm-inference, clamp, rng, rng-bit-generator.
+// Replaces what the code generator need not know: batch-norm-inference, clamp, rng,
+// rng-bit-generator.
 absl::StatusOr<bool> ExpandOps(hlo::Module* module);
 
-// Splits a reduce of several operands into one for each, where the reducer treats them independently.
+// Splits a reduce of several operands into one for each, where the reducer treats them
+// independently.
 absl::StatusOr<bool> SplitReduces(hlo::Module* module);
 
-// Brings every dot to [B,M,K] or [B,K,M] times [B,K,N] or [B,N,K], the batch dim present or absent in both:
-// transposes of operands become part of its dims where that is enough, other dims are merged by
-// reshapes, and a transpose is added only where no reshape will do.
+// Brings every dot to [B,M,K] or [B,K,M] times [B,K,N] or [B,N,K], the batch dim present or absent
+// in both: transposes of operands become part of its dims where that is enough, other dims are
+// merged by reshapes, and a transpose is added only where no reshape will do.
 absl::StatusOr<bool> CanonicalizeDots(hlo::Module* module);
 
-// Removes window reversal from convolutions (the kernel is reversed instead) and negative padding (the input
-// is sliced).
+// Removes window reversal from convolutions (the kernel is reversed instead) and negative padding
+// (the input is sliced).
 absl::StatusOr<bool> CanonicalizeConvolutions(hlo::Module* module);
 
-// Replaces a convolution by one dot of the kernel with the shifted windows of the padded input, side by side; a
-// kernel of one tap reads the input itself. Sums are in another order than in the evaluator.
+// Replaces a convolution by one dot of the kernel with the shifted windows of the padded input,
+// side by side; a kernel of one tap reads the input itself. Sums are in another order than in the
+// evaluator.
 absl::StatusOr<bool> ExpandConvolutions(hlo::Module* module);
 
-// Replaces a reduce-window by its reducer applied to shifted arrays, dim by dim, 2 log2(n) times for a window
-// of n: reducers may be applied in any grouping, as XLA's semantics say. Leaves those whose reducer is not
-// element-wise. Padding is reduced as the initial value, which matters where that is no identity.
+// Replaces a reduce-window by its reducer applied to shifted arrays, dim by dim, 2 log2(n) times
+// for a window of n: reducers may be applied in any grouping, as XLA's semantics say. Leaves those
+// whose reducer is not element-wise. Padding is reduced as the initial value, which matters where
+// that is no identity.
 absl::StatusOr<bool> ExpandReduceWindows(hlo::Module* module);
 
 }  // namespace glia::compiler

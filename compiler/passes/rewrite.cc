@@ -64,7 +64,8 @@ Instruction* Rewriter::Fill(Instruction* scalar, const std::vector<int64_t>& res
   return scalar->shape.dims == result_dims ? scalar : Broadcast(scalar, result_dims, {});
 }
 
-Instruction* Rewriter::Slice(Instruction* x, std::vector<int64_t> starts, std::vector<int64_t> limits) {
+Instruction* Rewriter::Slice(Instruction* x, std::vector<int64_t> starts,
+                             std::vector<int64_t> limits) {
   std::vector<int64_t> dims(starts.size());
   for (size_t d = 0; d < dims.size(); ++d) dims[d] = limits[d] - starts[d];
   if (dims == x->shape.dims) return x;
@@ -95,7 +96,8 @@ Instruction* Rewriter::GetTupleElement(Instruction* tuple, int64_t index) {
   return element;
 }
 
-bool RewriteInstructions(hlo::Module* module, const std::function<Instruction*(Instruction*)>& rewrite) {
+bool RewriteInstructions(hlo::Module* module,
+                         const std::function<Instruction*(Instruction*)>& rewrite) {
   bool changed = false;
   for (hlo::Computation* computation : module->MakeComputationPostOrder()) {
     bool changed_here = false;
@@ -152,7 +154,8 @@ bool IsIdentity(absl::Span<const int64_t> permutation) {
   return true;
 }
 
-std::vector<int64_t> Permute(absl::Span<const int64_t> values, absl::Span<const int64_t> permutation) {
+std::vector<int64_t> Permute(absl::Span<const int64_t> values,
+                             absl::Span<const int64_t> permutation) {
   std::vector<int64_t> result;
   result.reserve(values.size());
   for (int64_t i : permutation) result.push_back(values[static_cast<size_t>(i)]);
@@ -161,7 +164,8 @@ std::vector<int64_t> Permute(absl::Span<const int64_t> values, absl::Span<const 
 
 absl::optional<Opcode> BinaryReducer(const hlo::Computation& computation) {
   const Instruction* root = computation.root();
-  if (computation.parameter_count() != 2 || hlo::OpcodeCategory(root->opcode()) != hlo::OpCategory::kBinary) {
+  if (computation.parameter_count() != 2 ||
+      hlo::OpcodeCategory(root->opcode()) != hlo::OpCategory::kBinary) {
     return absl::nullopt;
   }
   const Instruction* a = root->operand(0);

@@ -22,7 +22,8 @@ class Rewriter {
   // Element-wise: the shape is the first operand's.
   hlo::Instruction* Unary(hlo::Opcode opcode, hlo::Instruction* x);
   hlo::Instruction* Binary(hlo::Opcode opcode, hlo::Instruction* a, hlo::Instruction* b);
-  hlo::Instruction* Convert(hlo::Instruction* x, hlo::PrimitiveType type);  // x itself if of the type
+  hlo::Instruction* Convert(hlo::Instruction* x,
+                            hlo::PrimitiveType type);  // x itself if of the type
   hlo::Instruction* Constant(hlo::Literal value);  // a tuple literal becomes a tuple of constants
   hlo::Instruction* Scalar(hlo::PrimitiveType type, double value);
   // These return x itself when they would change nothing.
@@ -33,7 +34,8 @@ class Rewriter {
                               std::vector<int64_t> dims);
   // A scalar to any dims; other operands of those dims are left alone.
   hlo::Instruction* Fill(hlo::Instruction* scalar, const std::vector<int64_t>& result_dims);
-  hlo::Instruction* Slice(hlo::Instruction* x, std::vector<int64_t> starts, std::vector<int64_t> limits);
+  hlo::Instruction* Slice(hlo::Instruction* x, std::vector<int64_t> starts,
+                          std::vector<int64_t> limits);
   hlo::Instruction* Reverse(hlo::Instruction* x, std::vector<int64_t> dims);
   hlo::Instruction* Tuple(absl::Span<hlo::Instruction* const> elements);
   hlo::Instruction* GetTupleElement(hlo::Instruction* tuple, int64_t index);
@@ -43,8 +45,8 @@ class Rewriter {
   hlo::Computation* computation_;
 };
 
-// Calls `rewrite` for every live instruction in operand-first order. Where it gives an instruction, that
-// replaces the one asked about; null leaves it. Dead instructions are removed at the end of a
+// Calls `rewrite` for every live instruction in operand-first order. Where it gives an instruction,
+// that replaces the one asked about; null leaves it. Dead instructions are removed at the end of a
 // computation's walk. Returns whether anything was replaced.
 bool RewriteInstructions(hlo::Module* module,
                          const std::function<hlo::Instruction*(hlo::Instruction*)>& rewrite);
@@ -59,10 +61,11 @@ absl::optional<int64_t> ConstantIndex(const hlo::Instruction& instruction);
 // `permutation` such that permutation[order[i]] == i.
 std::vector<int64_t> Inverse(absl::Span<const int64_t> order);
 bool IsIdentity(absl::Span<const int64_t> permutation);
-std::vector<int64_t> Permute(absl::Span<const int64_t> values, absl::Span<const int64_t> permutation);
+std::vector<int64_t> Permute(absl::Span<const int64_t> values,
+                             absl::Span<const int64_t> permutation);
 
-// The opcode of a computation that is one binary instruction of its two scalar parameters (in either order
-// if it commutes, in order otherwise).
+// The opcode of a computation that is one binary instruction of its two scalar parameters (in
+// either order if it commutes, in order otherwise).
 absl::optional<hlo::Opcode> BinaryReducer(const hlo::Computation& computation);
 
 }  // namespace glia::compiler

@@ -18,7 +18,8 @@ const RuleTable& Rules() {
   static const RuleTable* const table = [] {
     auto* rules = new RuleTable;
     for (auto family : {ElementwiseRules(), MovementRules(), SliceRules(), StructureRules()}) {
-      for (const SimplifyRule& rule : family) (*rules)[static_cast<size_t>(rule.opcode)].push_back(rule);
+      for (const SimplifyRule& rule : family)
+        (*rules)[static_cast<size_t>(rule.opcode)].push_back(rule);
     }
     return rules;
   }();

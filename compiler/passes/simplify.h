@@ -1,5 +1,6 @@
-// The rules of the Simplify pass, by family. A rule looks at one instruction and its operands and gives
-// what to use instead, or null. Rules that apply to the same opcode are tried in the table's order.
+// The rules of the Simplify pass, by family. A rule looks at one instruction and its operands and
+// gives what to use instead, or null. Rules that apply to the same opcode are tried in the table's
+// order.
 #ifndef GLIA_COMPILER_PASSES_SIMPLIFY_H_
 #define GLIA_COMPILER_PASSES_SIMPLIFY_H_
 
@@ -15,10 +16,12 @@ struct SimplifyRule {
 };
 
 absl::Span<const SimplifyRule> ElementwiseRules();
-// Of any element-wise instruction: what is computed of broadcasts alone is computed before broadcasting.
+// Of any element-wise instruction: what is computed of broadcasts alone is computed before
+// broadcasting.
 hlo::Instruction* ElementwiseOfBroadcasts(hlo::Instruction* instruction);
 absl::Span<const SimplifyRule> MovementRules();
-absl::Span<const SimplifyRule> SliceRules();    // slice, pad, concatenate, dynamic-slice and their like
+absl::Span<const SimplifyRule>
+SliceRules();  // slice, pad, concatenate, dynamic-slice and their like
 absl::Span<const SimplifyRule> StructureRules();  // tuples, reductions, sorts
 
 }  // namespace glia::compiler

@@ -19,7 +19,8 @@ constexpr int64_t kMaxTrips = 1 << 16;
 // The whole state, where it is not a tuple.
 constexpr int64_t kWhole = -1;
 
-Instruction* Call(Instruction* instr, Computation* callee, absl::Span<Instruction* const> operands) {
+Instruction* Call(Instruction* instr, Computation* callee,
+                  absl::Span<Instruction* const> operands) {
   Instruction* call = Rewriter(*instr).Add(Opcode::kCall, instr->shape, operands);
   call->called = {callee};
   return call;
@@ -38,8 +39,8 @@ Instruction* SimplifyConditional(Instruction* instr) {
   return Call(instr, instr->called[static_cast<size_t>(branch)], {instr->operand(branch + 1)});
 }
 
-// The part of a loop's state that decides when it ends: elements that, with constants, are all that the
-// condition and their own next values depend on.
+// The part of a loop's state that decides when it ends: elements that, with constants, are all that
+// the condition and their own next values depend on.
 class InductionState {
  public:
   explicit InductionState(const Instruction& loop) : loop_(loop) {}
@@ -52,7 +53,8 @@ class InductionState {
       pending_.pop_back();
       const Instruction* init = Element(loop_.operand(0), index);
       const Instruction* next = Element(loop_.while_body()->root(), index);
-      if (init == nullptr || next == nullptr || init->opcode() != Opcode::kConstant) return absl::nullopt;
+      if (init == nullptr || next == nullptr || init->opcode() != Opcode::kConstant)
+        return absl::nullopt;
       values_[index] = init->constant();
       next_[index] = next;
       if (!Need(*loop_.while_body(), next)) return absl::nullopt;
@@ -88,7 +90,8 @@ class InductionState {
   // The state's element that an instruction reads, if it does.
   static absl::optional<int64_t> StateIndex(const Instruction& instr) {
     if (instr.opcode() == Opcode::kParameter && instr.shape.IsArray()) return kWhole;
-    if (instr.opcode() == Opcode::kGetTupleElement && instr.operand(0)->opcode() == Opcode::kParameter) {
+    if (instr.opcode() == Opcode::kGetTupleElement &&
+        instr.operand(0)->opcode() == Opcode::kParameter) {
       return instr.tuple_index;
     }
     return absl::nullopt;

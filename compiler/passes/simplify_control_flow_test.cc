@@ -10,19 +10,27 @@ namespace {
 std::string Loop(int start, int limit, int step) {
   return "HloModule m\n"
          "cond { s = (s32[], f32[2]) parameter(0)\n i = s32[] get-tuple-element(s), index=0\n"
-         " n = s32[] constant(" + std::to_string(limit) + ")\n"
+         " n = s32[] constant(" +
+         std::to_string(limit) +
+         ")\n"
          " ROOT c = pred[] compare(i, n), direction=LT }\n"
          "body { s = (s32[], f32[2]) parameter(0)\n i = s32[] get-tuple-element(s), index=0\n"
-         " one = s32[] constant(" + std::to_string(step) + ")\n j = s32[] add(i, one)\n"
+         " one = s32[] constant(" +
+         std::to_string(step) +
+         ")\n j = s32[] add(i, one)\n"
          " x = f32[2] get-tuple-element(s), index=1\n y = f32[2] sine(x)\n"
          " ROOT r = (s32[], f32[2]) tuple(j, y) }\n"
-         "ENTRY e { x = f32[2] parameter(0)\n zero = s32[] constant(" + std::to_string(start) + ")\n"
-         " t = (s32[], f32[2]) tuple(zero, x)\n w = (s32[], f32[2]) while(t), condition=cond, body=body\n"
+         "ENTRY e { x = f32[2] parameter(0)\n zero = s32[] constant(" +
+         std::to_string(start) +
+         ")\n"
+         " t = (s32[], f32[2]) tuple(zero, x)\n w = (s32[], f32[2]) while(t), condition=cond, "
+         "body=body\n"
          " ROOT r = f32[2] get-tuple-element(w), index=1 }\n";
 }
 
 TEST(SimplifyControlFlowTest, UnrollsKnownTripCounts) {
-  for (auto [start, limit, step, sines] : {std::array<int, 4>{0, 3, 1, 3}, {5, 3, 1, 0}, {-4, 3, 2, 4}}) {
+  for (auto [start, limit, step, sines] :
+       {std::array<int, 4>{0, 3, 1, 3}, {5, 3, 1, 0}, {-4, 3, 2, 4}}) {
     auto module = ParseOrDie(Loop(start, limit, step));
     EXPECT_TRUE(RunAndCheck(SimplifyControlFlow, module.get()));
     EXPECT_EQ(Count(*module, hlo::Opcode::kWhile), 0);

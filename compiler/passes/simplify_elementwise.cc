@@ -68,7 +68,8 @@ Instruction* DivideByPowerOfTwo(Instruction* instr) {
   if (std::fabs(std::frexp(*divisor, &exponent)) != 0.5 || std::abs(exponent) > 120) return nullptr;
   Rewriter rewriter(*instr);
   Instruction* factor = rewriter.Scalar(instr->shape.type, 1 / *divisor);
-  return rewriter.Binary(Opcode::kMultiply, instr->operand(0), rewriter.Fill(factor, instr->shape.dims));
+  return rewriter.Binary(Opcode::kMultiply, instr->operand(0),
+                         rewriter.Fill(factor, instr->shape.dims));
 }
 
 Instruction* PowerOfConstant(Instruction* instr) {
@@ -140,9 +141,9 @@ Instruction* SelectScalar(Instruction* instr) {
     return nullptr;
   }
   Rewriter rewriter(*instr);
-  return rewriter.Add(Opcode::kSelect, instr->shape,
-                      {rewriter.Fill(instr->operand(0), instr->shape.dims), instr->operand(1),
-                       instr->operand(2)});
+  return rewriter.Add(
+      Opcode::kSelect, instr->shape,
+      {rewriter.Fill(instr->operand(0), instr->shape.dims), instr->operand(1), instr->operand(2)});
 }
 
 Instruction* SelectNot(Instruction* instr) {
@@ -157,7 +158,8 @@ Instruction* CompareSelf(Instruction* instr) {
   if (instr->operand(0) != instr->operand(1) || !IsInteger(*instr->operand(0))) return nullptr;
   using Direction = hlo::ComparisonDirection;
   const Direction direction = instr->comparison_direction;
-  const bool value = direction == Direction::kEq || direction == Direction::kGe || direction == Direction::kLe;
+  const bool value =
+      direction == Direction::kEq || direction == Direction::kGe || direction == Direction::kLe;
   Rewriter rewriter(*instr);
   return rewriter.Fill(rewriter.Scalar(hlo::kPred, value ? 1 : 0), instr->shape.dims);
 }
@@ -169,7 +171,8 @@ bool IsLossless(hlo::PrimitiveType from, hlo::PrimitiveType to) {
   const int64_t to_bits = 8 * hlo::ByteSize(to);
   const bool from_unsigned = hlo::IsUnsignedInt(from) || from == hlo::kPred;
   if (from_unsigned || hlo::IsSignedInt(from)) {
-    if (hlo::IsSignedInt(to)) return from_bits < to_bits || (from_bits == to_bits && !from_unsigned);
+    if (hlo::IsSignedInt(to))
+      return from_bits < to_bits || (from_bits == to_bits && !from_unsigned);
     if (hlo::IsUnsignedInt(to)) return from_unsigned && from_bits <= to_bits;
     // Bits of a float's mantissa.
     const int64_t exact = to == hlo::kF64 ? 53 : to == hlo::kF32 ? 24 : to == hlo::kF16 ? 11 : 8;
@@ -184,8 +187,9 @@ Instruction* ConvertConvert(Instruction* instr) {
   if (inner->shape.type == instr->shape.type) return inner;
   if (inner->opcode() != Opcode::kConvert) return nullptr;
   Instruction* x = inner->operand(0);
-  return IsLossless(x->shape.type, inner->shape.type) ? Rewriter(*instr).Convert(x, instr->shape.type)
-                                                      : nullptr;
+  return IsLossless(x->shape.type, inner->shape.type)
+             ? Rewriter(*instr).Convert(x, instr->shape.type)
+             : nullptr;
 }
 
 Instruction* BitcastConvertSelf(Instruction* instr) {
@@ -237,10 +241,12 @@ absl::Span<const SimplifyRule> ElementwiseRules() { return kRules; }
 
 Instruction* ElementwiseOfBroadcasts(Instruction* instr) {
   if (!hlo::IsElementwise(instr->opcode()) || !instr->shape.IsArray()) return nullptr;
-  // The broadcast whose operand has the most elements; all others equal it but for repeated scalars.
+  // The broadcast whose operand has the most elements; all others equal it but for repeated
+  // scalars.
   const Instruction* model = nullptr;
   for (const Instruction* operand : instr->operands()) {
-    if (operand->opcode() != Opcode::kBroadcast || operand->shape.dims != instr->shape.dims) return nullptr;
+    if (operand->opcode() != Opcode::kBroadcast || operand->shape.dims != instr->shape.dims)
+      return nullptr;
     if (model == nullptr || model->operand(0)->shape.IsScalar()) model = operand;
   }
   const hlo::Shape& inner = model->operand(0)->shape;

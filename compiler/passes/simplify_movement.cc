@@ -25,7 +25,8 @@ Instruction* BroadcastBroadcast(Instruction* instr) {
 // One that adds dims of size 1 only is a reshape.
 Instruction* BroadcastToReshape(Instruction* instr) {
   Instruction* x = instr->operand(0);
-  if (x->shape.elements() != instr->shape.elements() || instr->shape.elements() == 0) return nullptr;
+  if (x->shape.elements() != instr->shape.elements() || instr->shape.elements() == 0)
+    return nullptr;
   if (!std::is_sorted(instr->dimensions.begin(), instr->dimensions.end())) return nullptr;
   return Rewriter(*instr).Reshape(x, instr->shape.dims);
 }
@@ -67,7 +68,8 @@ Instruction* TransposeIdentity(Instruction* instr) {
 Instruction* TransposeTranspose(Instruction* instr) {
   Instruction* inner = instr->operand(0);
   if (inner->opcode() != Opcode::kTranspose) return nullptr;
-  return Rewriter(*instr).Transpose(inner->operand(0), Permute(inner->dimensions, instr->dimensions));
+  return Rewriter(*instr).Transpose(inner->operand(0),
+                                    Permute(inner->dimensions, instr->dimensions));
 }
 
 // One that only moves dims of size 1 is a reshape.
@@ -106,7 +108,8 @@ Instruction* ReverseReverse(Instruction* instr) {
   for (int64_t d = 0; d < instr->shape.rank(); ++d) {
     const auto& a = instr->dimensions;
     const auto& b = inner->dimensions;
-    const bool once = (std::find(a.begin(), a.end(), d) != a.end()) != (std::find(b.begin(), b.end(), d) != b.end());
+    const bool once = (std::find(a.begin(), a.end(), d) != a.end()) !=
+                      (std::find(b.begin(), b.end(), d) != b.end());
     if (once) dims.push_back(d);
   }
   return Rewriter(*instr).Reverse(inner->operand(0), dims);

@@ -27,8 +27,8 @@ Instruction* SliceSlice(Instruction* instr) {
     slice->slice_strides.push_back(instr->slice_strides[d] * step);
     slice->slice_starts.push_back(inner->slice_starts[d] + instr->slice_starts[d] * step);
     // One past the last element taken.
-    slice->slice_limits.push_back(
-        slice->slice_starts[d] + (instr->shape.dims[d] - 1) * slice->slice_strides[d] + 1);
+    slice->slice_limits.push_back(slice->slice_starts[d] +
+                                  (instr->shape.dims[d] - 1) * slice->slice_strides[d] + 1);
   }
   return slice;
 }
@@ -76,7 +76,8 @@ Instruction* PadOfSame(Instruction* instr) {
   return Rewriter(*instr).Fill(instr->operand(1), instr->shape.dims);
 }
 
-// Negative padding is a slice, before or instead of a pad. With interior padding it may cut in between.
+// Negative padding is a slice, before or instead of a pad. With interior padding it may cut in
+// between.
 Instruction* NegativePad(Instruction* instr) {
   Instruction* x = instr->operand(0);
   std::vector<int64_t> starts(instr->padding.size(), 0);
@@ -87,7 +88,8 @@ Instruction* NegativePad(Instruction* instr) {
     if (rest[d].interior != 0 || (rest[d].low >= 0 && rest[d].high >= 0)) continue;
     const int64_t low = std::min<int64_t>(rest[d].low, 0);
     const int64_t high = std::min<int64_t>(rest[d].high, 0);
-    if (x->shape.dims[d] + low + high < 0) return nullptr;  // cuts into the padding of the other side
+    if (x->shape.dims[d] + low + high < 0)
+      return nullptr;  // cuts into the padding of the other side
     starts[d] = -low;
     limits[d] += high;
     rest[d].low -= low;

@@ -43,7 +43,8 @@ Computation* ReducerOf(Computation* reducer, int64_t i, int64_t n) {
       if (it == copies.end()) break;  // of another operand's part
       operands.push_back(it->second);
     }
-    if (operands.size() == instr->operands().size()) copies[instr] = part->AddCopy(*instr, operands);
+    if (operands.size() == instr->operands().size())
+      copies[instr] = part->AddCopy(*instr, operands);
   }
   part->set_root(copies.find(reducer->root()->operand(i))->second);
   part->RemoveDead();

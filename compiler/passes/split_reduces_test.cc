@@ -11,7 +11,8 @@ f { a = f32[] parameter(0)
   c = f32[] parameter(2)
   d = f32[] parameter(3)
   s = f32[] add(a, c)
-  t = f32[] maximum()") + second + R"()
+  t = f32[] maximum()") +
+         second + R"()
   ROOT r = (f32[], f32[]) tuple(s, t) }
 ENTRY e {
   x = f32[2,8] parameter(0)

@@ -22,7 +22,9 @@ absl::StatusOr<Literal> Parameter(const Instruction& instr, Operands /*operands*
       absl::StrCat("parameter ", instr.name(), " has no value outside of its computation"));
 }
 
-absl::StatusOr<Literal> Identity(const Instruction& /*instr*/, Operands operands) { return operands[0]; }
+absl::StatusOr<Literal> Identity(const Instruction& /*instr*/, Operands operands) {
+  return operands[0];
+}
 
 absl::StatusOr<Literal> Tuple(const Instruction& /*instr*/, Operands operands) {
   return Literal::Tuple({operands.begin(), operands.end()});
@@ -124,8 +126,8 @@ absl::StatusOr<Literal> EvaluateInstruction(const Instruction& instruction,
 absl::StatusOr<Literal> Evaluate(const Computation& computation, absl::Span<const Literal> args) {
   if (static_cast<int64_t>(args.size()) != computation.parameter_count()) {
     return absl::InvalidArgumentError(absl::StrCat(computation.name(), " takes ",
-                                                   computation.parameter_count(), " arguments, got ",
-                                                   args.size()));
+                                                   computation.parameter_count(),
+                                                   " arguments, got ", args.size()));
   }
   struct Value {
     Literal literal;
@@ -165,7 +167,8 @@ absl::StatusOr<Literal> Evaluate(const Computation& computation, absl::Span<cons
 }
 
 absl::StatusOr<Literal> Evaluate(const Module& module, absl::Span<const Literal> args) {
-  if (module.entry() == nullptr) return absl::InvalidArgumentError("the module has no entry computation");
+  if (module.entry() == nullptr)
+    return absl::InvalidArgumentError("the module has no entry computation");
   return Evaluate(*module.entry(), args);
 }
 

@@ -8,7 +8,8 @@ namespace {
 
 TEST(EvaluatorTest, DotOfMatrices) {
   Builder b("m");
-  Op result = Dot(Const(&b, kF32, {2, 3}, {1, 2, 3, 4, 5, 6}), Const(&b, kF32, {3, 2}, {1, 2, 3, 4, 5, 6}));
+  Op result =
+      Dot(Const(&b, kF32, {2, 3}, {1, 2, 3, 4, 5, 6}), Const(&b, kF32, {3, 2}, {1, 2, 3, 4, 5, 6}));
   ExpectLiteral(Eval(&b, result), Lit(kF32, {2, 2}, {22, 28, 49, 64}));
 }
 
@@ -26,10 +27,12 @@ TEST(EvaluatorTest, DotGeneralWithBatchInTheMiddle) {
 
 TEST(EvaluatorTest, DotWithoutContractionIsAnOuterProductAndWithEmptyOneIsZero) {
   Builder b("m");
-  ExpectLiteral(Eval(&b, DotGeneral(Const(&b, kF32, {2}, {1, 2}), Const(&b, kF32, {2}, {3, 4}), {})),
-                Lit(kF32, {2, 2}, {3, 4, 6, 8}));
+  ExpectLiteral(
+      Eval(&b, DotGeneral(Const(&b, kF32, {2}, {1, 2}), Const(&b, kF32, {2}, {3, 4}), {})),
+      Lit(kF32, {2, 2}, {3, 4, 6, 8}));
   Builder b1("m");
-  Op empty = Dot(Constant(&b1, Literal::Zero(Shape(kF32, {2, 0}))), Constant(&b1, Literal::Zero(Shape(kF32, {0, 2}))));
+  Op empty = Dot(Constant(&b1, Literal::Zero(Shape(kF32, {2, 0}))),
+                 Constant(&b1, Literal::Zero(Shape(kF32, {0, 2}))));
   ExpectLiteral(Eval(&b1, empty), Lit(kF32, {2, 2}, {0, 0, 0, 0}));
 }
 
@@ -44,7 +47,8 @@ TEST(EvaluatorTest, DotToAWiderType) {
   Builder b("m");
   DotDims dims;
   dims.lhs_contracting = dims.rhs_contracting = {0};
-  Op result = DotGeneral(Const(&b, kS8, {2}, {100, 100}), Const(&b, kS8, {2}, {100, 100}), dims, kS32);
+  Op result =
+      DotGeneral(Const(&b, kS8, {2}, {100, 100}), Const(&b, kS8, {2}, {100, 100}), dims, kS32);
   ExpectLiteral(Eval(&b, result), Lit(kS32, {}, {20000}));
 }
 
@@ -59,7 +63,8 @@ struct ConvCase {
 // Input 1 2 3 4, kernel 1 10.
 TEST(EvaluatorTest, Conv1d) {
   WindowDim plain, padded, strided, dilated, base, reversed, cropped;
-  plain.size = padded.size = strided.size = dilated.size = base.size = reversed.size = cropped.size = 2;
+  plain.size = padded.size = strided.size = dilated.size = base.size = reversed.size =
+      cropped.size = 2;
   padded.pad_low = padded.pad_high = 1;
   strided.stride = 2;
   dilated.window_dilation = 2;
@@ -67,8 +72,8 @@ TEST(EvaluatorTest, Conv1d) {
   reversed.reversal = true;
   cropped.pad_low = -1;
   const ConvCase cases[] = {
-      {"plain", plain, {21, 32, 43}},   {"padded", padded, {10, 21, 32, 43, 4}},
-      {"strided", strided, {21, 43}},   {"dilated", dilated, {31, 42}},
+      {"plain", plain, {21, 32, 43}},        {"padded", padded, {10, 21, 32, 43, 4}},
+      {"strided", strided, {21, 43}},        {"dilated", dilated, {31, 42}},
       {"base", base, {1, 20, 2, 30, 3, 40}}, {"reversed", reversed, {12, 23, 34}},
       {"cropped", cropped, {32, 43}},
   };
@@ -112,19 +117,20 @@ TEST(EvaluatorTest, Conv2dInAnotherLayout) {
   rows.size = columns.size = 3;
   rows.stride = 2;
   rows.pad_low = rows.pad_high = columns.pad_low = columns.pad_high = 1;
-  Op y = Conv(Const(&b, kF32, {n, h, w, c}, x), Const(&b, kF32, {k, k, c, o}, f), {rows, columns}, dims);
+  Op y = Conv(Const(&b, kF32, {n, h, w, c}, x), Const(&b, kF32, {k, k, c, o}, f), {rows, columns},
+              dims);
   ExpectLiteral(Eval(&b, y), Lit(kF32, {n, 3, 4, o}, expected));
 }
 
 TEST(EvaluatorTest, ConvGroups) {
   WindowDim w;
   Builder b("m");  // 4 features in 2 groups, one output each
-  Op grouped = Conv(Const(&b, kF32, {1, 4, 1}, {1, 2, 3, 4}), Const(&b, kF32, {2, 2, 1}, {1, 10, 100, 1000}),
-                    {w}, DefaultConvDims(1), 2);
+  Op grouped = Conv(Const(&b, kF32, {1, 4, 1}, {1, 2, 3, 4}),
+                    Const(&b, kF32, {2, 2, 1}, {1, 10, 100, 1000}), {w}, DefaultConvDims(1), 2);
   ExpectLiteral(Eval(&b, grouped), Lit(kF32, {1, 2, 1}, {21, 4300}));
   Builder b1("m");  // a batch of 2 in 2 batch groups: output feature g reads batch g
-  Op batch_grouped = Conv(Const(&b1, kF32, {2, 1, 1}, {3, 5}), Const(&b1, kF32, {2, 1, 1}, {10, 100}), {w},
-                          DefaultConvDims(1), 1, 2);
+  Op batch_grouped = Conv(Const(&b1, kF32, {2, 1, 1}, {3, 5}),
+                          Const(&b1, kF32, {2, 1, 1}, {10, 100}), {w}, DefaultConvDims(1), 1, 2);
   ExpectLiteral(Eval(&b1, batch_grouped), Lit(kF32, {1, 2, 1}, {30, 500}));
 }
 
@@ -132,17 +138,21 @@ TEST(EvaluatorTest, Reduce) {
   Builder b("m");
   Op x = Const(&b, kF32, {2, 3}, {1, 2, 3, 4, 5, 6});
   Op sum = Reduce(x, ConstantR0<float>(&b, 10), b.ScalarComputation(Opcode::kAdd, kF32), {1});
-  Op max = Reduce(x, ConstantR0<float>(&b, -INFINITY), b.ScalarComputation(Opcode::kMaximum, kF32), {0});
-  Op all = Reduce(x, ConstantR0<float>(&b, 1), b.ScalarComputation(Opcode::kMultiply, kF32), {0, 1});
-  ExpectLiteral(Eval(&b, Tuple(&b, {sum, max, all})),
-                Literal::Tuple({Lit(kF32, {2}, {16, 25}), Lit(kF32, {3}, {4, 5, 6}), Lit(kF32, {}, {720})}));
+  Op max =
+      Reduce(x, ConstantR0<float>(&b, -INFINITY), b.ScalarComputation(Opcode::kMaximum, kF32), {0});
+  Op all =
+      Reduce(x, ConstantR0<float>(&b, 1), b.ScalarComputation(Opcode::kMultiply, kF32), {0, 1});
+  ExpectLiteral(
+      Eval(&b, Tuple(&b, {sum, max, all})),
+      Literal::Tuple({Lit(kF32, {2}, {16, 25}), Lit(kF32, {3}, {4, 5, 6}), Lit(kF32, {}, {720})}));
 }
 
 TEST(EvaluatorTest, LongSumsAreExactlyRounded) {
   Builder b("m");
   Op x = Filled(&b, Shape(kF32, {300000}), 0.1f);
   Op sum = Reduce(x, ConstantR0<float>(&b, 0), b.ScalarComputation(Opcode::kAdd, kF32), {0});
-  ExpectLiteral(Eval(&b, sum), Lit(kF32, {}, {static_cast<float>(300000 * static_cast<double>(0.1f))}), 1e-7);
+  ExpectLiteral(Eval(&b, sum),
+                Lit(kF32, {}, {static_cast<float>(300000 * static_cast<double>(0.1f))}), 1e-7);
 }
 
 TEST(EvaluatorTest, ReduceOfNothingIsTheInitialValue) {
@@ -192,7 +202,8 @@ TEST(EvaluatorTest, ReduceWindowDilated) {
   w.window_dilation = 2;
   w.base_dilation = 2;  // 1 _ 2 _ 3
   Op x = Const(&b, kS32, {3}, {1, 2, 3});
-  Op sum = ReduceWindow(x, ConstantR0<int32_t>(&b, 0), b.ScalarComputation(Opcode::kAdd, kS32), {w});
+  Op sum =
+      ReduceWindow(x, ConstantR0<int32_t>(&b, 0), b.ScalarComputation(Opcode::kAdd, kS32), {w});
   ExpectLiteral(Eval(&b, sum), Lit(kS32, {3}, {3, 0, 5}));
 }
 
@@ -215,8 +226,9 @@ TEST(EvaluatorTest, SelectAndScatter) {
   auto ge = sub->BuildComputation(
       Ge(Parameter(sub.get(), 0, Shape(kF32, {})), Parameter(sub.get(), 1, Shape(kF32, {}))));
   ASSERT_TRUE(ge.ok());
-  Op result = SelectAndScatter(Const(&b, kF32, {5}, {1, 2, 9, 2, 1}), Const(&b, kF32, {2}, {10, 20}),
-                               ConstantR0<float>(&b, 1), *ge, b.ScalarComputation(Opcode::kAdd, kF32), {w});
+  Op result =
+      SelectAndScatter(Const(&b, kF32, {5}, {1, 2, 9, 2, 1}), Const(&b, kF32, {2}, {10, 20}),
+                       ConstantR0<float>(&b, 1), *ge, b.ScalarComputation(Opcode::kAdd, kF32), {w});
   ExpectLiteral(Eval(&b, result), Lit(kF32, {5}, {1, 1, 31, 1, 1}));
 }
 
@@ -237,8 +249,8 @@ TEST(EvaluatorTest, SortIsStableAndCarriesPayload) {
 TEST(EvaluatorTest, TopK) {
   Builder b("m");
   Op x = Const(&b, kF32, {2, 4}, {1, 5, 5, 2, -1, NAN, 0, 3});
-  ExpectLiteral(Eval(&b, TopK(x, 2)),
-                Literal::Tuple({Lit(kF32, {2, 2}, {5, 5, NAN, 3}), Lit(kS32, {2, 2}, {1, 2, 1, 3})}));
+  ExpectLiteral(Eval(&b, TopK(x, 2)), Literal::Tuple({Lit(kF32, {2, 2}, {5, 5, NAN, 3}),
+                                                      Lit(kS32, {2, 2}, {1, 2, 1, 3})}));
   Builder b1("m");
   ExpectLiteral(Eval(&b1, TopK(Const(&b1, kS32, {3}, {3, 1, 2}), 2, /*largest=*/false)),
                 Literal::Tuple({Lit(kS32, {2}, {1, 2}), Lit(kS32, {2}, {1, 2})}));

@@ -1,5 +1,5 @@
-// dot and convolution: both are brought to one canonical order of dims by transposing literals, and then
-// run as sums of scaled rows, so that the inner loop is over contiguous elements.
+// dot and convolution: both are brought to one canonical order of dims by transposing literals, and
+// then run as sums of scaled rows, so that the inner loop is over contiguous elements.
 #include <algorithm>
 #include <complex>
 
@@ -28,7 +28,8 @@ Index Concat(std::initializer_list<Index> parts) {
 Index Remaining(int64_t rank, const Index& a, const Index& b) {
   Index rest;
   for (int64_t d = 0; d < rank; ++d) {
-    if (std::find(a.begin(), a.end(), d) == a.end() && std::find(b.begin(), b.end(), d) == b.end()) {
+    if (std::find(a.begin(), a.end(), d) == a.end() &&
+        std::find(b.begin(), b.end(), d) == b.end()) {
       rest.push_back(d);
     }
   }
@@ -128,8 +129,10 @@ absl::StatusOr<Literal> Dot(const Instruction& instr, Operands operands) {
   const DotDims& dims = instr.dot_dims;
   const Index& lhs_dims = operands[0].shape().dims;
   const Index& rhs_dims = operands[1].shape().dims;
-  const Index lhs_free = Remaining(operands[0].shape().rank(), dims.lhs_batch, dims.lhs_contracting);
-  const Index rhs_free = Remaining(operands[1].shape().rank(), dims.rhs_batch, dims.rhs_contracting);
+  const Index lhs_free =
+      Remaining(operands[0].shape().rank(), dims.lhs_batch, dims.lhs_contracting);
+  const Index rhs_free =
+      Remaining(operands[1].shape().rank(), dims.rhs_batch, dims.rhs_contracting);
   const Literal lhs = TransposeLiteral(Widened(operands[0], instr.shape.type),
                                        Concat({dims.lhs_batch, lhs_free, dims.lhs_contracting}));
   const Literal rhs = TransposeLiteral(Widened(operands[1], instr.shape.type),
@@ -159,12 +162,14 @@ absl::StatusOr<Literal> Dot(const Instruction& instr, Operands operands) {
 absl::StatusOr<Literal> Convolution(const Instruction& instr, Operands operands) {
   const ConvDims& dims = instr.conv_dims;
   // [batch, feature, spatial…], [output feature, input feature, spatial…].
-  const Literal input = TransposeLiteral(
-      Widened(operands[0], instr.shape.type), Concat({{dims.input_batch, dims.input_feature}, dims.input_spatial}));
-  const Literal kernel =
-      TransposeLiteral(Widened(operands[1], instr.shape.type),
-                       Concat({{dims.kernel_output_feature, dims.kernel_input_feature}, dims.kernel_spatial}));
-  const Index output_order = Concat({{dims.output_batch, dims.output_feature}, dims.output_spatial});
+  const Literal input =
+      TransposeLiteral(Widened(operands[0], instr.shape.type),
+                       Concat({{dims.input_batch, dims.input_feature}, dims.input_spatial}));
+  const Literal kernel = TransposeLiteral(
+      Widened(operands[1], instr.shape.type),
+      Concat({{dims.kernel_output_feature, dims.kernel_input_feature}, dims.kernel_spatial}));
+  const Index output_order =
+      Concat({{dims.output_batch, dims.output_feature}, dims.output_spatial});
   Index canonical_dims, back(output_order.size());
   for (size_t i = 0; i < output_order.size(); ++i) {
     canonical_dims.push_back(instr.shape.dims[static_cast<size_t>(output_order[i])]);
@@ -189,8 +194,8 @@ absl::StatusOr<Literal> Convolution(const Instruction& instr, Operands operands)
   const int64_t taps = volume(geometry.kernel_spatial);
   const int64_t positions = volume(geometry.output_spatial);
   const int64_t in_positions = volume(geometry.input_spatial);
-  // Output feature o belongs to feature group o / (outputs / groups), and reads the batches of its batch
-  // group o / (outputs / batch groups).
+  // Output feature o belongs to feature group o / (outputs / groups), and reads the batches of its
+  // batch group o / (outputs / batch groups).
   const int64_t feature_groups = instr.feature_group_count;
   const int64_t batch_groups = instr.batch_group_count;
   const int64_t groups = feature_groups * batch_groups;  // one of them is 1
@@ -214,7 +219,8 @@ absl::StatusOr<Literal> Convolution(const Instruction& instr, Operands operands)
           const T* plane = x.data() + (in_batch * in_dims[1] + first_feature + i) * in_positions;
           for (int64_t k = 0; k < taps; ++k) {
             const Index& from = inputs_of_tap[static_cast<size_t>(k)];
-            for (size_t p = 0; p < patch.size(); ++p) patch[p] = from[p] < 0 ? T(0) : plane[from[p]];
+            for (size_t p = 0; p < patch.size(); ++p)
+              patch[p] = from[p] < 0 ? T(0) : plane[from[p]];
             for (int64_t o = g * group_outputs; o < (g + 1) * group_outputs; ++o) {
               AddScaled(w[static_cast<size_t>((o * depth + i) * taps + k)], patch.data(), positions,
                         y.data() + (n * outputs + o) * positions);

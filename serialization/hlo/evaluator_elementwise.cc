@@ -44,7 +44,8 @@ absl::StatusOr<Literal> Elementwise(const Instruction& instr, Operands operands)
     for (size_t i = 0; i < operands.size(); ++i) {
       // The scalar operands of select and clamp stand for every element.
       const bool scalar = operands[i].shape().IsScalar();
-      Load(operands[i].raw(), operands[i].shape().type, scalar ? 0 : start, scalar ? 0 : 1, n, &in[i]);
+      Load(operands[i].raw(), operands[i].shape().type, scalar ? 0 : start, scalar ? 0 : 1, n,
+           &in[i]);
     }
     absl::Status status = Apply(instr, in_pointers, n, &out);
     if (!status.ok()) return status;
@@ -54,7 +55,8 @@ absl::StatusOr<Literal> Elementwise(const Instruction& instr, Operands operands)
 }
 
 absl::StatusOr<Literal> BitcastConvert(const Instruction& instr, Operands operands) {
-  // Between sizes, the shorter elements are the innermost dim of the longer: the bytes stay as they are.
+  // Between sizes, the shorter elements are the innermost dim of the longer: the bytes stay as they
+  // are.
   const Shape shape(instr.shape.type, instr.shape.dims);
   return Literal::FromBytes(shape, operands[0].raw());
 }
@@ -107,7 +109,8 @@ absl::StatusOr<Literal> BatchNormInference(const Instruction& instr, Operands op
   Literal result = Literal::Zero(Shape(instr.shape.type, instr.shape.dims));
   const int64_t features = instr.shape.dim(instr.feature_index);
   int64_t inner = 1;
-  for (int64_t d = instr.feature_index + 1; d < instr.shape.rank(); ++d) inner *= instr.shape.dim(d);
+  for (int64_t d = instr.feature_index + 1; d < instr.shape.rank(); ++d)
+    inner *= instr.shape.dim(d);
   const int64_t count = result.elements();
   void* data = result.MutableRaw();
   Lanes lanes[5];
@@ -117,8 +120,8 @@ absl::StatusOr<Literal> BatchNormInference(const Instruction& instr, Operands op
     for (int i = 0; i < n; ++i) feature[i] = (start + i) / inner % features;
     Load(operands[0].raw(), instr.shape.type, start, 1, n, &lanes[0]);
     for (int p = 1; p < 5; ++p) {
-      Load(operands[static_cast<size_t>(p)].raw(), operands[static_cast<size_t>(p)].shape().type, feature,
-           n, &lanes[p]);
+      Load(operands[static_cast<size_t>(p)].raw(), operands[static_cast<size_t>(p)].shape().type,
+           feature, n, &lanes[p]);
     }
     for (int i = 0; i < n; ++i) {
       const double x = lanes[0].as<double>()[i];

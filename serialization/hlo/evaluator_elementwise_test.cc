@@ -53,13 +53,15 @@ TEST(EvaluatorTest, Unary) {
     SCOPED_TRACE(std::string(OpcodeName(c.opcode)));
     Builder b("unary");
     const int64_t n = static_cast<int64_t>(c.in.size());
-    ExpectLiteral(Eval(&b, Unary(c.opcode, Const(&b, c.type, {n}, c.in))), Lit(c.type, {n}, c.out), 2e-7);
+    ExpectLiteral(Eval(&b, Unary(c.opcode, Const(&b, c.type, {n}, c.in))), Lit(c.type, {n}, c.out),
+                  2e-7);
   }
 }
 
 TEST(EvaluatorTest, IsFinite) {
   Builder b("m");
-  ExpectLiteral(Eval(&b, IsFinite(Const(&b, kF32, {3}, {1, kInf, kNan}))), Lit(kPred, {3}, {1, 0, 0}));
+  ExpectLiteral(Eval(&b, IsFinite(Const(&b, kF32, {3}, {1, kInf, kNan}))),
+                Lit(kPred, {3}, {1, 0, 0}));
 }
 
 TEST(EvaluatorTest, ReducePrecision) {
@@ -85,7 +87,11 @@ TEST(EvaluatorTest, Binary) {
       {Opcode::kMultiply, kS32, {65536, -3}, {65536, 5}, {0, -15}},
       {Opcode::kSubtract, kU32, {0}, {1}, {4294967295.0}},
       {Opcode::kDivide, kF32, {1, -1, 0}, {0, 0, 0}, {kInf, -kInf, kNan}},
-      {Opcode::kDivide, kS32, {7, -7, 5, -2147483648.0}, {-2, 2, 0, -1}, {-3, -3, -1, -2147483648.0}},
+      {Opcode::kDivide,
+       kS32,
+       {7, -7, 5, -2147483648.0},
+       {-2, 2, 0, -1},
+       {-3, -3, -1, -2147483648.0}},
       {Opcode::kDivide, kU8, {7, 7}, {2, 0}, {3, 255}},
       {Opcode::kRemainder, kS32, {7, -7, 5, -2147483648.0}, {-2, 2, 0, -1}, {1, -1, 5, 0}},
       {Opcode::kRemainder, kF32, {7.5, -7.5}, {2, 2}, {1.5, -1.5}},
@@ -126,15 +132,20 @@ TEST(EvaluatorTest, CompareOrdersNanAndZeroByKind) {
     Builder b("m");
     return Eval(&b, Compare(Const(&b, kF32, {3}, a), Const(&b, kF32, {3}, c), direction, type));
   };
-  ExpectLiteral(run(ComparisonDirection::kLt, ComparisonType::kDefault), Lit(kPred, {3}, {0, 0, 0}));
-  ExpectLiteral(run(ComparisonDirection::kNe, ComparisonType::kDefault), Lit(kPred, {3}, {0, 1, 1}));
-  ExpectLiteral(run(ComparisonDirection::kLt, ComparisonType::kTotalOrder), Lit(kPred, {3}, {1, 0, 1}));
-  ExpectLiteral(run(ComparisonDirection::kEq, ComparisonType::kTotalOrder), Lit(kPred, {3}, {0, 1, 0}));
+  ExpectLiteral(run(ComparisonDirection::kLt, ComparisonType::kDefault),
+                Lit(kPred, {3}, {0, 0, 0}));
+  ExpectLiteral(run(ComparisonDirection::kNe, ComparisonType::kDefault),
+                Lit(kPred, {3}, {0, 1, 1}));
+  ExpectLiteral(run(ComparisonDirection::kLt, ComparisonType::kTotalOrder),
+                Lit(kPred, {3}, {1, 0, 1}));
+  ExpectLiteral(run(ComparisonDirection::kEq, ComparisonType::kTotalOrder),
+                Lit(kPred, {3}, {0, 1, 0}));
 }
 
 TEST(EvaluatorTest, UnsignedComparesAsUnsigned) {
   Builder b("m");
-  ExpectLiteral(Eval(&b, Gt(Const(&b, kU8, {1}, {200}), Const(&b, kU8, {1}, {100}))), Lit(kPred, {1}, {1}));
+  ExpectLiteral(Eval(&b, Gt(Const(&b, kU8, {1}, {200}), Const(&b, kU8, {1}, {100}))),
+                Lit(kPred, {1}, {1}));
 }
 
 TEST(EvaluatorTest, SelectAndClampTakeScalars) {
@@ -173,14 +184,16 @@ TEST(EvaluatorTest, Convert) {
 
 TEST(EvaluatorTest, BitcastConvertKeepsBits) {
   Builder b("m");
-  ExpectLiteral(Eval(&b, BitcastConvert(ConstantR0<float>(&b, 1.0f), kU32)), Lit(kU32, {}, {0x3f800000}));
+  ExpectLiteral(Eval(&b, BitcastConvert(ConstantR0<float>(&b, 1.0f), kU32)),
+                Lit(kU32, {}, {0x3f800000}));
 }
 
 TEST(EvaluatorTest, IotaCountsAlongItsDim) {
   Builder b("m");
   ExpectLiteral(Eval(&b, Iota(&b, Shape(kS32, {2, 3}), 0)), Lit(kS32, {2, 3}, {0, 0, 0, 1, 1, 1}));
   Builder b1("m");
-  ExpectLiteral(Eval(&b1, Iota(&b1, Shape(kBF16, {2, 3}), 1)), Lit(kBF16, {2, 3}, {0, 1, 2, 0, 1, 2}));
+  ExpectLiteral(Eval(&b1, Iota(&b1, Shape(kBF16, {2, 3}), 1)),
+                Lit(kBF16, {2, 3}, {0, 1, 2, 0, 1, 2}));
 }
 
 TEST(EvaluatorTest, MapRunsAnyScalarComputation) {
@@ -188,7 +201,8 @@ TEST(EvaluatorTest, MapRunsAnyScalarComputation) {
   auto sub = b.CreateSubBuilder("poly");
   Op x = Parameter(sub.get(), 0, Shape(kF32, {}));
   Op y = Parameter(sub.get(), 1, Shape(kF32, {}));
-  auto poly = sub->BuildComputation(Select(Gt(x, y), Mul(x, x), Add(y, ConstantR0<float>(sub.get(), 1))));
+  auto poly =
+      sub->BuildComputation(Select(Gt(x, y), Mul(x, x), Add(y, ConstantR0<float>(sub.get(), 1))));
   ASSERT_TRUE(poly.ok());
   Op result = Map({Const(&b, kF32, {3}, {3, 1, 2}), Const(&b, kF32, {3}, {1, 5, 2})}, *poly);
   ExpectLiteral(Eval(&b, result), Lit(kF32, {3}, {9, 6, 3}));
@@ -197,8 +211,9 @@ TEST(EvaluatorTest, MapRunsAnyScalarComputation) {
 TEST(EvaluatorTest, BatchNormInference) {
   Builder b("m");
   Op x = Const(&b, kF32, {1, 2, 2}, {1, 2, 3, 4});
-  Op result = BatchNormInference(x, Const(&b, kF32, {2}, {2, 1}), Const(&b, kF32, {2}, {0, 10}),
-                                 Const(&b, kF32, {2}, {1, 3}), Const(&b, kF32, {2}, {3, 0}), 1.0f, 1);
+  Op result =
+      BatchNormInference(x, Const(&b, kF32, {2}, {2, 1}), Const(&b, kF32, {2}, {0, 10}),
+                         Const(&b, kF32, {2}, {1, 3}), Const(&b, kF32, {2}, {3, 0}), 1.0f, 1);
   ExpectLiteral(Eval(&b, result), Lit(kF32, {1, 2, 2}, {0, 1, 10, 11}), 1e-6);
 }
 

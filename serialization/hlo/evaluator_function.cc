@@ -41,8 +41,8 @@ int ScalarFunction::NewBlock(PrimitiveType type) {
   return static_cast<int>(blocks_.size()) - 1;
 }
 
-bool ScalarFunction::Compile(const Computation& computation, const std::vector<std::vector<int>>& args,
-                             std::vector<int>* results) {
+bool ScalarFunction::Compile(const Computation& computation,
+                             const std::vector<std::vector<int>>& args, std::vector<int>* results) {
   // The blocks that hold each instruction's value: one, or those of a tuple's elements.
   absl::flat_hash_map<const Instruction*, std::vector<int>> values;
   for (const Instruction* instr : computation.PostOrder()) {
@@ -85,7 +85,8 @@ bool ScalarFunction::Compile(const Computation& computation, const std::vector<s
         break;
       }
       default: {
-        if (!IsElementwise(instr->opcode()) || instr->opcode() == Opcode::kBitcastConvert) return false;
+        if (!IsElementwise(instr->opcode()) || instr->opcode() == Opcode::kBitcastConvert)
+          return false;
         Step step;
         step.instruction = instr;
         for (const std::vector<int>& operand : operands) step.operands.push_back(operand[0]);
@@ -101,7 +102,8 @@ bool ScalarFunction::Compile(const Computation& computation, const std::vector<s
 
 bool ScalarFunction::AccumulateWide() {
   round_ = true;
-  if (!compiled_ || steps_.size() != 1 || results_.size() != 1 || parameters_.size() != 2) return false;
+  if (!compiled_ || steps_.size() != 1 || results_.size() != 1 || parameters_.size() != 2)
+    return false;
   const Step& step = steps_[0];
   const Opcode opcode = step.instruction->opcode();
   if (opcode != Opcode::kAdd && opcode != Opcode::kMultiply) return false;
@@ -116,8 +118,8 @@ bool ScalarFunction::AccumulateWide() {
 absl::Status ScalarFunction::Run(absl::Span<Lanes* const> args, int n,
                                  absl::Span<Lanes* const> results) {
   if (!compiled_) return RunLaneByLane(args, n, results);
-  // Results may be the arguments' blocks, so they are written last, and from copies when a result is a
-  // parameter itself.
+  // Results may be the arguments' blocks, so they are written last, and from copies when a result
+  // is a parameter itself.
   const Lanes* operands[3];
   auto block = [&](int index) -> const Lanes* {
     for (size_t p = 0; p < parameters_.size(); ++p) {
@@ -127,8 +129,8 @@ absl::Status ScalarFunction::Run(absl::Span<Lanes* const> args, int n,
   };
   for (const Step& step : steps_) {
     for (size_t i = 0; i < step.operands.size(); ++i) operands[i] = block(step.operands[i]);
-    absl::Status status = Apply(*step.instruction, absl::MakeSpan(operands, step.operands.size()), n,
-                                blocks_[step.result].get(), round_);
+    absl::Status status = Apply(*step.instruction, absl::MakeSpan(operands, step.operands.size()),
+                                n, blocks_[step.result].get(), round_);
     if (!status.ok()) return status;
   }
   auto copy = [&](const Lanes& from, Lanes* to) {

@@ -12,8 +12,8 @@ bool Contains(const Index& dims, int64_t dim) {
   return std::find(dims.begin(), dims.end(), dim) != dims.end();
 }
 
-// Reads the index vectors of gather and scatter. The batch index runs over the dims of the indices but
-// for index_vector_dim.
+// Reads the index vectors of gather and scatter. The batch index runs over the dims of the indices
+// but for index_vector_dim.
 class StartIndices {
  public:
   StartIndices(const Literal& indices, int64_t index_vector_dim)
@@ -39,7 +39,9 @@ class StartIndices {
   }
 
   // The position of dim `dim` of the indices within the batch index.
-  size_t BatchDim(int64_t dim) const { return static_cast<size_t>(dim < vector_dim_ ? dim : dim - 1); }
+  size_t BatchDim(int64_t dim) const {
+    return static_cast<size_t>(dim < vector_dim_ ? dim : dim - 1);
+  }
 
   Index batch_dims;
 
@@ -67,7 +69,8 @@ absl::StatusOr<Literal> Gather(const Instruction& instr, Operands operands) {
   Index box, box_strides;
   for (size_t d = 0; d < operand_strides.size(); ++d) {
     const int64_t dim = static_cast<int64_t>(d);
-    if (Contains(dims.collapsed_slice_dims, dim) || Contains(dims.operand_batching_dims, dim)) continue;
+    if (Contains(dims.collapsed_slice_dims, dim) || Contains(dims.operand_batching_dims, dim))
+      continue;
     box.push_back(instr.slice_sizes[d]);
     box_strides.push_back(operand_strides[d]);
   }
@@ -123,7 +126,8 @@ absl::StatusOr<Literal> Scatter(const Instruction& instr, Operands operands) {
   }
   for (size_t d = 0; d < operand_dims.size(); ++d) {
     const int64_t dim = static_cast<int64_t>(d);
-    if (Contains(dims.inserted_window_dims, dim) || Contains(dims.input_batching_dims, dim)) continue;
+    if (Contains(dims.inserted_window_dims, dim) || Contains(dims.input_batching_dims, dim))
+      continue;
     window_operand_dims.push_back(dim);
   }
   Index window_sizes(operand_dims.size(), 1);

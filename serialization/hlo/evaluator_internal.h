@@ -1,5 +1,5 @@
-// The families of instructions that the evaluator consists of. Operands are given as literals of the
-// operands' shapes; every function returns a literal of the instruction's shape.
+// The families of instructions that the evaluator consists of. Operands are given as literals of
+// the operands' shapes; every function returns a literal of the instruction's shape.
 #ifndef GLIA_SERIALIZATION_HLO_EVALUATOR_INTERNAL_H_
 #define GLIA_SERIALIZATION_HLO_EVALUATOR_INTERNAL_H_
 
@@ -49,8 +49,8 @@ absl::StatusOr<Literal> TopK(const Instruction& instruction, Operands operands);
 absl::StatusOr<Literal> Rng(const Instruction& instruction, Operands operands);
 absl::StatusOr<Literal> RngBitGenerator(const Instruction& instruction, Operands operands);
 
-// Copies the box of size `dims` from one strided array to another. Offsets and strides are in elements
-// of `element_bytes` (1, 2, 4, 8 or 16); strides may be 0 (source) or negative.
+// Copies the box of size `dims` from one strided array to another. Offsets and strides are in
+// elements of `element_bytes` (1, 2, 4, 8 or 16); strides may be 0 (source) or negative.
 void CopyBox(absl::Span<const int64_t> dims, int64_t element_bytes, const void* source,
              int64_t source_offset, absl::Span<const int64_t> source_strides, void* target,
              int64_t target_offset, absl::Span<const int64_t> target_strides);

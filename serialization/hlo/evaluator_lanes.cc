@@ -41,55 +41,74 @@ struct PlainCodec {
 
 template <PrimitiveType type>
 struct Codec;
-template <> struct Codec<kS8> : PlainCodec<kS8, int8_t, int64_t> {};
-template <> struct Codec<kS16> : PlainCodec<kS16, int16_t, int64_t> {};
-template <> struct Codec<kS32> : PlainCodec<kS32, int32_t, int64_t> {};
-template <> struct Codec<kS64> : PlainCodec<kS64, int64_t, int64_t> {};
-template <> struct Codec<kU8> : PlainCodec<kU8, uint8_t, uint64_t> {};
-template <> struct Codec<kU16> : PlainCodec<kU16, uint16_t, uint64_t> {};
-template <> struct Codec<kU32> : PlainCodec<kU32, uint32_t, uint64_t> {};
-template <> struct Codec<kU64> : PlainCodec<kU64, uint64_t, uint64_t> {};
-template <> struct Codec<kF32> : PlainCodec<kF32, float, double> {};
-template <> struct Codec<kF64> : PlainCodec<kF64, double, double> {};
-template <> struct Codec<kC64> : PlainCodec<kC64, std::complex<float>, std::complex<double>> {};
-template <> struct Codec<kC128> : PlainCodec<kC128, std::complex<double>, std::complex<double>> {};
-template <> struct Codec<kPred> {
+template <>
+struct Codec<kS8> : PlainCodec<kS8, int8_t, int64_t> {};
+template <>
+struct Codec<kS16> : PlainCodec<kS16, int16_t, int64_t> {};
+template <>
+struct Codec<kS32> : PlainCodec<kS32, int32_t, int64_t> {};
+template <>
+struct Codec<kS64> : PlainCodec<kS64, int64_t, int64_t> {};
+template <>
+struct Codec<kU8> : PlainCodec<kU8, uint8_t, uint64_t> {};
+template <>
+struct Codec<kU16> : PlainCodec<kU16, uint16_t, uint64_t> {};
+template <>
+struct Codec<kU32> : PlainCodec<kU32, uint32_t, uint64_t> {};
+template <>
+struct Codec<kU64> : PlainCodec<kU64, uint64_t, uint64_t> {};
+template <>
+struct Codec<kF32> : PlainCodec<kF32, float, double> {};
+template <>
+struct Codec<kF64> : PlainCodec<kF64, double, double> {};
+template <>
+struct Codec<kC64> : PlainCodec<kC64, std::complex<float>, std::complex<double>> {};
+template <>
+struct Codec<kC128> : PlainCodec<kC128, std::complex<double>, std::complex<double>> {};
+template <>
+struct Codec<kPred> {
   using Stored = uint8_t;
   using Computed = uint64_t;
   static Computed From(Stored v) { return v != 0; }
   static Stored To(Computed v) { return v != 0; }
 };
-template <> struct Codec<kS4> {
+template <>
+struct Codec<kS4> {
   using Stored = int8_t;
   using Computed = int64_t;
   static Computed From(Stored v) { return v; }
   static Stored To(Computed v) { return static_cast<int8_t>(((v & 15) ^ 8) - 8); }
 };
-template <> struct Codec<kU4> {
+template <>
+struct Codec<kU4> {
   using Stored = uint8_t;
   using Computed = uint64_t;
   static Computed From(Stored v) { return v; }
   static Stored To(Computed v) { return v & 15; }
 };
-template <> struct Codec<kBF16> {
+template <>
+struct Codec<kBF16> {
   using Stored = uint16_t;
   using Computed = double;
   static Computed From(Stored v) { return BF16ToFloat(v); }
   static Stored To(Computed v) { return FloatToBF16(static_cast<float>(v)); }
 };
-template <> struct Codec<kF16> {
+template <>
+struct Codec<kF16> {
   using Stored = uint16_t;
   using Computed = double;
   static Computed From(Stored v) { return F16ToFloat(v); }
   static Stored To(Computed v) { return FloatToF16(static_cast<float>(v)); }
 };
-template <> struct Codec<kF8E5M2> {
+template <>
+struct Codec<kF8E5M2> {
   using Stored = uint8_t;
   using Computed = double;
   static Computed From(Stored v) { return Float8Table<kF8E5M2>()[v]; }
   static Stored To(Computed v) { return ToFloat8(kF8E5M2, static_cast<float>(v)); }
 };
-template <> struct Codec<kF8E4M3FN> {
+template <>
+struct Codec<kF8E4M3FN> {
   using Stored = uint8_t;
   using Computed = double;
   static Computed From(Stored v) { return Float8Table<kF8E4M3FN>()[v]; }
@@ -100,36 +119,60 @@ template <> struct Codec<kF8E4M3FN> {
 template <typename F>
 void WithCodec(PrimitiveType type, F f) {
   switch (type) {
-    case kPred: return f(Codec<kPred>());
-    case kS4: return f(Codec<kS4>());
-    case kS8: return f(Codec<kS8>());
-    case kS16: return f(Codec<kS16>());
-    case kS32: return f(Codec<kS32>());
-    case kS64: return f(Codec<kS64>());
-    case kU4: return f(Codec<kU4>());
-    case kU8: return f(Codec<kU8>());
-    case kU16: return f(Codec<kU16>());
-    case kU32: return f(Codec<kU32>());
-    case kU64: return f(Codec<kU64>());
-    case kF8E5M2: return f(Codec<kF8E5M2>());
-    case kF8E4M3FN: return f(Codec<kF8E4M3FN>());
-    case kF16: return f(Codec<kF16>());
-    case kBF16: return f(Codec<kBF16>());
-    case kF32: return f(Codec<kF32>());
-    case kF64: return f(Codec<kF64>());
-    case kC64: return f(Codec<kC64>());
-    case kC128: return f(Codec<kC128>());
-    default: return;
+    case kPred:
+      return f(Codec<kPred>());
+    case kS4:
+      return f(Codec<kS4>());
+    case kS8:
+      return f(Codec<kS8>());
+    case kS16:
+      return f(Codec<kS16>());
+    case kS32:
+      return f(Codec<kS32>());
+    case kS64:
+      return f(Codec<kS64>());
+    case kU4:
+      return f(Codec<kU4>());
+    case kU8:
+      return f(Codec<kU8>());
+    case kU16:
+      return f(Codec<kU16>());
+    case kU32:
+      return f(Codec<kU32>());
+    case kU64:
+      return f(Codec<kU64>());
+    case kF8E5M2:
+      return f(Codec<kF8E5M2>());
+    case kF8E4M3FN:
+      return f(Codec<kF8E4M3FN>());
+    case kF16:
+      return f(Codec<kF16>());
+    case kBF16:
+      return f(Codec<kBF16>());
+    case kF32:
+      return f(Codec<kF32>());
+    case kF64:
+      return f(Codec<kF64>());
+    case kC64:
+      return f(Codec<kC64>());
+    case kC128:
+      return f(Codec<kC128>());
+    default:
+      return;
   }
 }
 
 template <typename F>
 void WithComputeType(PrimitiveType type, F f) {
   switch (LaneKindOf(type)) {
-    case LaneKind::kFloat: return f(double());
-    case LaneKind::kSigned: return f(int64_t());
-    case LaneKind::kUnsigned: return f(uint64_t());
-    case LaneKind::kComplex: return f(std::complex<double>());
+    case LaneKind::kFloat:
+      return f(double());
+    case LaneKind::kSigned:
+      return f(int64_t());
+    case LaneKind::kUnsigned:
+      return f(uint64_t());
+    case LaneKind::kComplex:
+      return f(std::complex<double>());
   }
 }
 
@@ -138,7 +181,8 @@ Int SaturatingTruncate(double value, double low, double high) {
   if (std::isnan(value)) return 0;
   // low and high are exact powers of two, or 0; high is one above the largest value.
   if (value <= low) return static_cast<Int>(low);
-  if (value >= high) return static_cast<Int>(static_cast<Int>(high / 2) - 1 + static_cast<Int>(high / 2));
+  if (value >= high)
+    return static_cast<Int>(static_cast<Int>(high / 2) - 1 + static_cast<Int>(high / 2));
   return static_cast<Int>(value);
 }
 
@@ -149,7 +193,8 @@ int BitWidth(PrimitiveType type) {
 // To odd in float, so that a later rounding to 16 bits rounds as if it were the only one.
 float RoundToOddFloat(double value) {
   const float nearest = static_cast<float>(value);
-  if (std::isnan(value) || std::isinf(nearest) || static_cast<double>(nearest) == value) return nearest;
+  if (std::isnan(value) || std::isinf(nearest) || static_cast<double>(nearest) == value)
+    return nearest;
   uint32_t bits = FloatBits(nearest);
   if (std::fabs(static_cast<double>(nearest)) > std::fabs(value)) --bits;
   return FloatFromBits(bits | 1u);
@@ -163,15 +208,18 @@ To ConvertValue(From value, PrimitiveType to) {
     return ConvertValue<double, To>(value.real(), to);
   } else if constexpr (std::is_same_v<From, To>) {
     if constexpr (std::is_same_v<To, double>) {
-      if (to == kF16 || to == kBF16 || to == kF8E5M2 || to == kF8E4M3FN) return RoundToOddFloat(value);
+      if (to == kF16 || to == kBF16 || to == kF8E5M2 || to == kF8E4M3FN)
+        return RoundToOddFloat(value);
     }
     if (to == kPred) return static_cast<To>(value != From(0));
     return value;
   } else if constexpr (std::is_same_v<From, double> && std::is_integral_v<To>) {
     if (to == kPred) return value != 0;
     const double width = std::ldexp(1.0, BitWidth(to));
-    if constexpr (std::is_signed_v<To>) return SaturatingTruncate<To>(value, -width / 2, width / 2);
-    else return SaturatingTruncate<To>(value, 0, width);
+    if constexpr (std::is_signed_v<To>)
+      return SaturatingTruncate<To>(value, -width / 2, width / 2);
+    else
+      return SaturatingTruncate<To>(value, 0, width);
   } else if constexpr (std::is_same_v<To, std::complex<double>>) {
     return To(static_cast<double>(value), 0);
   } else if constexpr (std::is_integral_v<From> && std::is_same_v<To, double>) {
@@ -192,7 +240,8 @@ LaneKind LaneKindOf(PrimitiveType type) {
   return LaneKind::kUnsigned;
 }
 
-void Load(const void* data, PrimitiveType type, int64_t start, int64_t stride, int n, Lanes* lanes) {
+void Load(const void* data, PrimitiveType type, int64_t start, int64_t stride, int n,
+          Lanes* lanes) {
   lanes->type = type;
   WithCodec(type, [&](auto codec) {
     using C = decltype(codec);

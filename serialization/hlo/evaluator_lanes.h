@@ -1,7 +1,7 @@
 // Blocks of scalar values under evaluation, and scalar computations run over such blocks.
 //
-// Every element type is computed in one of four: double for floats, int64_t, uint64_t (pred too) and
-// std::complex<double>. A value in a block is always representable in its type (see Round).
+// Every element type is computed in one of four: double for floats, int64_t, uint64_t (pred too)
+// and std::complex<double>. A value in a block is always representable in its type (see Round).
 #ifndef GLIA_SERIALIZATION_HLO_EVALUATOR_LANES_H_
 #define GLIA_SERIALIZATION_HLO_EVALUATOR_LANES_H_
 
@@ -50,13 +50,13 @@ void Round(Lanes* lanes, int n);
 // out = in converted to out->type.
 void Convert(const Lanes& in, int n, Lanes* out);
 
-// Applies an element-wise instruction to n lanes of each operand. Does not round when `round` is false.
-// UNIMPLEMENTED when the opcode is not defined for the operand type.
-absl::Status Apply(const Instruction& instruction, absl::Span<const Lanes* const> in, int n, Lanes* out,
-                   bool round = true);
+// Applies an element-wise instruction to n lanes of each operand. Does not round when `round` is
+// false. UNIMPLEMENTED when the opcode is not defined for the operand type.
+absl::Status Apply(const Instruction& instruction, absl::Span<const Lanes* const> in, int n,
+                   Lanes* out, bool round = true);
 
-// A computation over scalars, run over blocks of independent lanes. Element-wise instructions run a block
-// at a time; a computation with others is evaluated lane by lane.
+// A computation over scalars, run over blocks of independent lanes. Element-wise instructions run a
+// block at a time; a computation with others is evaluated lane by lane.
 class ScalarFunction {
  public:
   explicit ScalarFunction(const Computation& computation);
@@ -64,11 +64,12 @@ class ScalarFunction {
   // Results of the computation (the elements of a tuple root).
   int result_count() const { return static_cast<int>(result_types_.size()); }
 
-  // args: one block per parameter. results: one block per result, may be those of the args. n <= kLanes.
+  // args: one block per parameter. results: one block per result, may be those of the args. n <=
+  // kLanes.
   absl::Status Run(absl::Span<Lanes* const> args, int n, absl::Span<Lanes* const> results);
 
-  // If the whole function is one add or multiply of its two parameters, keeps float results unrounded from
-  // now on, for accumulation. Returns whether it does.
+  // If the whole function is one add or multiply of its two parameters, keeps float results
+  // unrounded from now on, for accumulation. Returns whether it does.
   bool AccumulateWide();
 
  private:
@@ -80,7 +81,8 @@ class ScalarFunction {
   bool Compile(const Computation& computation, const std::vector<std::vector<int>>& args,
                std::vector<int>* results);
   int NewBlock(PrimitiveType type);
-  absl::Status RunLaneByLane(absl::Span<Lanes* const> args, int n, absl::Span<Lanes* const> results);
+  absl::Status RunLaneByLane(absl::Span<Lanes* const> args, int n,
+                             absl::Span<Lanes* const> results);
 
   const Computation& computation_;
   bool compiled_ = false;

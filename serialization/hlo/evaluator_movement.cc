@@ -23,7 +23,8 @@ struct BoxDim {
 };
 
 // Drops dims of size 1 and merges neighbours that are contiguous on both sides.
-std::vector<BoxDim> Collapse(absl::Span<const int64_t> dims, absl::Span<const int64_t> source_strides,
+std::vector<BoxDim> Collapse(absl::Span<const int64_t> dims,
+                             absl::Span<const int64_t> source_strides,
                              absl::Span<const int64_t> target_strides) {
   std::vector<BoxDim> box;
   for (size_t d = 0; d < dims.size(); ++d) {
@@ -36,7 +37,8 @@ std::vector<BoxDim> Collapse(absl::Span<const int64_t> dims, absl::Span<const in
       box.push_back(dim);
     }
   }
-  // The order of the dims is free: the source's innermost goes next to the target's, to be tiled with it.
+  // The order of the dims is free: the source's innermost goes next to the target's, to be tiled
+  // with it.
   if (box.size() > 2) {
     auto inner = std::min_element(box.begin(), box.end() - 1, [](const BoxDim& a, const BoxDim& b) {
       return std::abs(a.source_stride) < std::abs(b.source_stride);
@@ -53,12 +55,14 @@ void CopyRow(const BoxDim& dim, const T* source, T* target) {
   if (dim.source_stride == 1 && dim.target_stride == 1) {
     std::memcpy(target, source, static_cast<size_t>(dim.size) * sizeof(T));
   } else {
-    for (int64_t i = 0; i < dim.size; ++i) target[i * dim.target_stride] = source[i * dim.source_stride];
+    for (int64_t i = 0; i < dim.size; ++i)
+      target[i * dim.target_stride] = source[i * dim.source_stride];
   }
 }
 
-// A matrix that is contiguous along `outer` in the source and along `inner` in the target, in tiles of whole
-// cache lines: every line is read once and written once, whatever power of two lies between rows.
+// A matrix that is contiguous along `outer` in the source and along `inner` in the target, in tiles
+// of whole cache lines: every line is read once and written once, whatever power of two lies
+// between rows.
 template <typename T>
 void CopyTransposed(const BoxDim& outer, const BoxDim& inner, const T* source, T* target) {
   constexpr int64_t kTile = std::max<int64_t>(8, 64 / static_cast<int64_t>(sizeof(T)));
@@ -96,8 +100,8 @@ void CopyDims(const BoxDim* dims, size_t count, const T* source, T* target) {
 }
 
 template <typename T>
-void CopyTyped(const std::vector<BoxDim>& box, const void* source, int64_t source_offset, void* target,
-               int64_t target_offset) {
+void CopyTyped(const std::vector<BoxDim>& box, const void* source, int64_t source_offset,
+               void* target, int64_t target_offset) {
   CopyDims(box.data(), box.size(), static_cast<const T*>(source) + source_offset,
            static_cast<T*>(target) + target_offset);
 }
@@ -112,8 +116,8 @@ int64_t Dot(absl::Span<const int64_t> a, absl::Span<const int64_t> b) {
   return sum;
 }
 
-// Start indices of dynamic-slice and dynamic-update-slice: scalar operands from `first` on (or one vector),
-// clamped so that a box of `sizes` fits.
+// Start indices of dynamic-slice and dynamic-update-slice: scalar operands from `first` on (or one
+// vector), clamped so that a box of `sizes` fits.
 Index ClampedStarts(Operands operands, size_t first, absl::Span<const int64_t> dims,
                     absl::Span<const int64_t> sizes) {
   Index starts(dims.size());
@@ -136,11 +140,16 @@ void CopyBox(absl::Span<const int64_t> dims, int64_t element_bytes, const void* 
   if (std::find(dims.begin(), dims.end(), 0) != dims.end()) return;
   const std::vector<BoxDim> box = Collapse(dims, source_strides, target_strides);
   switch (element_bytes) {
-    case 1: return CopyTyped<uint8_t>(box, source, source_offset, target, target_offset);
-    case 2: return CopyTyped<uint16_t>(box, source, source_offset, target, target_offset);
-    case 4: return CopyTyped<uint32_t>(box, source, source_offset, target, target_offset);
-    case 8: return CopyTyped<uint64_t>(box, source, source_offset, target, target_offset);
-    default: return CopyTyped<Element16>(box, source, source_offset, target, target_offset);
+    case 1:
+      return CopyTyped<uint8_t>(box, source, source_offset, target, target_offset);
+    case 2:
+      return CopyTyped<uint16_t>(box, source, source_offset, target, target_offset);
+    case 4:
+      return CopyTyped<uint32_t>(box, source, source_offset, target, target_offset);
+    case 8:
+      return CopyTyped<uint64_t>(box, source, source_offset, target, target_offset);
+    default:
+      return CopyTyped<Element16>(box, source, source_offset, target, target_offset);
   }
 }
 
@@ -226,8 +235,8 @@ absl::StatusOr<Literal> Pad(const Instruction& instr, Operands operands) {
   const Index& dims = operands[0].shape().dims;
   const int64_t bytes = ByteSize(instr.shape.type);
   const Index strides = RowMajorStrides(instr.shape.dims);
-  CopyBox(instr.shape.dims, bytes, operands[1].raw(), 0, Index(strides.size(), 0), result.MutableRaw(),
-          0, strides);
+  CopyBox(instr.shape.dims, bytes, operands[1].raw(), 0, Index(strides.size(), 0),
+          result.MutableRaw(), 0, strides);
   // Element i of a dim lands at low + i * (interior + 1); those outside are cut off.
   const Index source_strides = RowMajorStrides(dims);
   Index box(dims.size()), target_strides(dims.size());
@@ -255,8 +264,8 @@ absl::StatusOr<Literal> DynamicSlice(const Instruction& instr, Operands operands
   if (dims.empty()) return operands[0];
   const Index starts = ClampedStarts(operands, 1, dims, instr.shape.dims);
   const Index strides = RowMajorStrides(dims);
-  CopyBox(instr.shape.dims, ByteSize(instr.shape.type), operands[0].raw(), Dot(starts, strides), strides,
-          result.MutableRaw(), 0, RowMajorStrides(instr.shape.dims));
+  CopyBox(instr.shape.dims, ByteSize(instr.shape.type), operands[0].raw(), Dot(starts, strides),
+          strides, result.MutableRaw(), 0, RowMajorStrides(instr.shape.dims));
   return result;
 }
 
@@ -266,8 +275,8 @@ absl::StatusOr<Literal> DynamicUpdateSlice(const Instruction& instr, Operands op
   const Index& update_dims = operands[1].shape().dims;
   const Index starts = ClampedStarts(operands, 2, instr.shape.dims, update_dims);
   const Index strides = RowMajorStrides(instr.shape.dims);
-  CopyBox(update_dims, ByteSize(instr.shape.type), operands[1].raw(), 0, RowMajorStrides(update_dims),
-          result.MutableRaw(), Dot(starts, strides), strides);
+  CopyBox(update_dims, ByteSize(instr.shape.type), operands[1].raw(), 0,
+          RowMajorStrides(update_dims), result.MutableRaw(), Dot(starts, strides), strides);
   return result;
 }
 
@@ -282,8 +291,8 @@ Literal TransposeLiteral(const Literal& literal, absl::Span<const int64_t> permu
   }
   const Shape shape(literal.shape().type, dims);
   Literal result = Literal::Zero(shape);
-  evaluator::CopyBox(dims, ByteSize(shape.type), literal.raw(), 0, source_strides, result.MutableRaw(), 0,
-                     RowMajorStrides(dims));
+  evaluator::CopyBox(dims, ByteSize(shape.type), literal.raw(), 0, source_strides,
+                     result.MutableRaw(), 0, RowMajorStrides(dims));
   return result;
 }
 

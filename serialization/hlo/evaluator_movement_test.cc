@@ -19,7 +19,8 @@ TEST(EvaluatorTest, BroadcastReshapeTranspose) {
   Op y = Transpose(BroadcastInDim(x, {2, 2, 3}, {0, 2}), {2, 0, 1});
   ExpectLiteral(Eval(&b, y), Lit(kS32, {3, 2, 2}, {0, 0, 3, 3, 1, 1, 4, 4, 2, 2, 5, 5}));
   Builder b1("m");
-  ExpectLiteral(Eval(&b1, Reshape(Const(&b1, kS8, {2, 3}, Range(6)), {3, 2})), Lit(kS8, {3, 2}, Range(6)));
+  ExpectLiteral(Eval(&b1, Reshape(Const(&b1, kS8, {2, 3}, Range(6)), {3, 2})),
+                Lit(kS8, {3, 2}, Range(6)));
 }
 
 // Every permutation of a box with dims that are no multiple of a tile, in every element size.
@@ -61,9 +62,15 @@ struct PadCase {
 
 TEST(EvaluatorTest, Pad) {
   const PadCase cases[] = {
-      {{1, 2, 0}, {9, 0, 1, 2, 9, 9}},  {{0, 0, 1}, {0, 9, 1, 9, 2}},    {{-1, 0, 0}, {1, 2}},
-      {{-1, -1, 1}, {9, 1, 9}},         {{-2, 1, 2}, {9, 1, 9, 9, 2, 9}}, {{-3, 1, 0}, {9}},
-      {{1, -4, 0}, {}},                 {{0, -2, 0}, {0}},                {{2, -4, 1}, {9, 9, 0}},
+      {{1, 2, 0}, {9, 0, 1, 2, 9, 9}},
+      {{0, 0, 1}, {0, 9, 1, 9, 2}},
+      {{-1, 0, 0}, {1, 2}},
+      {{-1, -1, 1}, {9, 1, 9}},
+      {{-2, 1, 2}, {9, 1, 9, 9, 2, 9}},
+      {{-3, 1, 0}, {9}},
+      {{1, -4, 0}, {}},
+      {{0, -2, 0}, {0}},
+      {{2, -4, 1}, {9, 9, 0}},
   };
   for (const PadCase& c : cases) {
     SCOPED_TRACE(c.padding.low);
@@ -167,7 +174,8 @@ TEST(EvaluatorTest, ScatterOfSeveralOperands) {
   Builder b("m");
   auto sub = b.CreateSubBuilder("swap");
   std::vector<Op> p;
-  for (int i = 0; i < 4; ++i) p.push_back(Parameter(sub.get(), i, Shape(i % 2 == 0 ? kF32 : kS32, {})));
+  for (int i = 0; i < 4; ++i)
+    p.push_back(Parameter(sub.get(), i, Shape(i % 2 == 0 ? kF32 : kS32, {})));
   auto swap = sub->BuildComputation(Tuple(sub.get(), {Max(p[0], p[2]), p[3]}));
   ASSERT_TRUE(swap.ok()) << swap.status();
   Op x[] = {Const(&b, kF32, {2, 1}, {5, 1}), Const(&b, kS32, {2, 1}, {0, 0})};

@@ -45,7 +45,8 @@ class Accumulators {
     }
   }
 
-  // Combines lane i with the operands' element offsets[i], or leaves it alone when that is negative.
+  // Combines lane i with the operands' element offsets[i], or leaves it alone when that is
+  // negative.
   absl::Status Add(int64_t* offsets, int n) {
     const size_t count = operands_.size();
     bool skip[kLanes];
@@ -109,7 +110,8 @@ Index Offsets(const Index& dims, const Index& strides) {
   return offsets;
 }
 
-// Where window positions meet the base area: for each output index of dim d and tap k, the base index or -1.
+// Where window positions meet the base area: for each output index of dim d and tap k, the base
+// index or -1.
 int64_t BaseIndex(const WindowDim& w, int64_t output, int64_t tap, int64_t base_size) {
   const int64_t position = output * w.stride + tap * w.window_dilation - w.pad_low;
   if (position < 0 || position % w.base_dilation != 0) return -1;

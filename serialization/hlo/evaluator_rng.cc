@@ -18,8 +18,9 @@ Block Philox(uint64_t key, Block counter) {
   for (int round = 0; round < 10; ++round) {
     const uint64_t product0 = uint64_t{0xd2511f53u} * counter[0];
     const uint64_t product1 = uint64_t{0xcd9e8d57u} * counter[2];
-    counter = {static_cast<uint32_t>(product1 >> 32) ^ counter[1] ^ key0, static_cast<uint32_t>(product1),
-               static_cast<uint32_t>(product0 >> 32) ^ counter[3] ^ key1, static_cast<uint32_t>(product0)};
+    counter = {
+        static_cast<uint32_t>(product1 >> 32) ^ counter[1] ^ key0, static_cast<uint32_t>(product1),
+        static_cast<uint32_t>(product0 >> 32) ^ counter[3] ^ key1, static_cast<uint32_t>(product0)};
     key0 += 0x9e3779b9u;
     key1 += 0xbb67ae85u;
   }
@@ -61,8 +62,9 @@ double Uniform(Words* words) { return static_cast<double>(words->Next() >> 8) * 
 absl::StatusOr<Literal> RngBitGenerator(const Instruction& instr, Operands operands) {
   const Literal& state = operands[0];
   if (state.shape().type != kU64 || state.elements() < 2 || state.elements() > 3) {
-    return absl::UnimplementedError(absl::StrCat("rng-bit-generator (", instr.name(), ") with state ",
-                                                 state.shape().ToString(), "; use u64[2] or u64[3]"));
+    return absl::UnimplementedError(absl::StrCat("rng-bit-generator (", instr.name(),
+                                                 ") with state ", state.shape().ToString(),
+                                                 "; use u64[2] or u64[3]"));
   }
   const bool wide = state.elements() == 3;
   auto word = [&](int64_t i) { return static_cast<uint64_t>(state.GetAsInt64(i)); };

@@ -21,7 +21,8 @@ void ForEachRow(const Shape& shape, int64_t dim, F f) {
 
 // The values of a row whose order is wanted, as keys of an ascending stable sort.
 template <typename T>
-void SortRow(const Literal& values, int64_t first, int64_t stride, bool largest, std::vector<int64_t>* order) {
+void SortRow(const Literal& values, int64_t first, int64_t stride, bool largest,
+             std::vector<int64_t>* order) {
   std::vector<T> keys(order->size());
   Lanes lanes;
   for (size_t start = 0; start < keys.size(); start += kLanes) {
@@ -64,7 +65,8 @@ absl::StatusOr<Literal> Sort(const Instruction& instr, Operands operands) {
     std::stable_sort(order.begin(), order.end(), [&](int64_t i, int64_t j) {
       for (size_t k = 0; k < operands.size(); ++k) {
         Load(operands[k].raw(), operands[k].shape().type, first + i * stride, 1, 1, args[2 * k]);
-        Load(operands[k].raw(), operands[k].shape().type, first + j * stride, 1, 1, args[2 * k + 1]);
+        Load(operands[k].raw(), operands[k].shape().type, first + j * stride, 1, 1,
+             args[2 * k + 1]);
       }
       absl::Status ran = comparator.Run(args, 1, absl::MakeSpan(&less_pointer, 1));
       if (!ran.ok()) status = ran;
@@ -94,9 +96,15 @@ absl::StatusOr<Literal> TopK(const Instruction& instr, Operands operands) {
   ForEachRow(shape, shape.rank() - 1, [&](int64_t first, int64_t stride) {
     std::iota(order.begin(), order.end(), int64_t{0});
     switch (LaneKindOf(type)) {
-      case LaneKind::kFloat: SortRow<double>(operands[0], first, stride, instr.largest, &order); break;
-      case LaneKind::kSigned: SortRow<int64_t>(operands[0], first, stride, instr.largest, &order); break;
-      default: SortRow<uint64_t>(operands[0], first, stride, instr.largest, &order); break;
+      case LaneKind::kFloat:
+        SortRow<double>(operands[0], first, stride, instr.largest, &order);
+        break;
+      case LaneKind::kSigned:
+        SortRow<int64_t>(operands[0], first, stride, instr.largest, &order);
+        break;
+      default:
+        SortRow<uint64_t>(operands[0], first, stride, instr.largest, &order);
+        break;
     }
     Lanes value, index;
     for (int64_t i = 0; i < instr.k; ++i, ++to) {

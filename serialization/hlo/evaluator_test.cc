@@ -27,7 +27,8 @@ TEST(EvaluatorTest, WhileSums) {
 
 Computation* AddConstant(Builder* b, float value) {
   auto sub = b->CreateSubBuilder("add");
-  auto c = sub->BuildComputation(Add(Parameter(sub.get(), 0, Shape(kF32, {})), ConstantR0(sub.get(), value)));
+  auto c = sub->BuildComputation(
+      Add(Parameter(sub.get(), 0, Shape(kF32, {})), ConstantR0(sub.get(), value)));
   EXPECT_TRUE(c.ok());
   return *c;
 }
@@ -35,20 +36,24 @@ Computation* AddConstant(Builder* b, float value) {
 TEST(EvaluatorTest, ConditionalTakesTheLastBranchOutOfRange) {
   for (auto [index, expected] : {std::pair<int, int>{0, 10}, {1, 101}, {-1, 1002}, {9, 1002}}) {
     Builder b("m");
-    std::vector<Computation*> branches = {AddConstant(&b, 10), AddConstant(&b, 100), AddConstant(&b, 1000)};
-    std::vector<Op> operands = {ConstantR0<float>(&b, 0), ConstantR0<float>(&b, 1), ConstantR0<float>(&b, 2)};
+    std::vector<Computation*> branches = {AddConstant(&b, 10), AddConstant(&b, 100),
+                                          AddConstant(&b, 1000)};
+    std::vector<Op> operands = {ConstantR0<float>(&b, 0), ConstantR0<float>(&b, 1),
+                                ConstantR0<float>(&b, 2)};
     Op result = ConditionalIndexed(ConstantR0<int32_t>(&b, index), branches, operands);
     ExpectLiteral(Eval(&b, result), Lit(kF32, {}, {static_cast<double>(expected)}));
   }
   Builder b("m");
   Op x = ConstantR0<float>(&b, 0);
-  Op result = Conditional(ConstantR0<bool>(&b, false), x, AddConstant(&b, 1), x, AddConstant(&b, 2));
+  Op result =
+      Conditional(ConstantR0<bool>(&b, false), x, AddConstant(&b, 1), x, AddConstant(&b, 2));
   ExpectLiteral(Eval(&b, result), Lit(kF32, {}, {2}));
 }
 
 TEST(EvaluatorTest, CallsAreFollowed) {
   Builder b("m");
-  Op result = Call(&b, AddConstant(&b, 3), {Call(&b, AddConstant(&b, 4), {ConstantR0<float>(&b, 1)})});
+  Op result =
+      Call(&b, AddConstant(&b, 3), {Call(&b, AddConstant(&b, 4), {ConstantR0<float>(&b, 1)})});
   ExpectLiteral(Eval(&b, result), Lit(kF32, {}, {8}));
 }
 

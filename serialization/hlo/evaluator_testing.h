@@ -13,7 +13,8 @@
 
 namespace glia::hlo {
 
-inline Literal Lit(PrimitiveType type, std::vector<int64_t> dims, const std::vector<double>& values) {
+inline Literal Lit(PrimitiveType type, std::vector<int64_t> dims,
+                   const std::vector<double>& values) {
   return Literal::FromDoubles(Shape(type, std::move(dims)), values);
 }
 
