@@ -1,5 +1,5 @@
-// scatter: updates of windows, in order. Windows that do not fit are left out: they go to a place behind the
-// array.
+// scatter: updates of windows, in order. Windows that do not fit are left out: they go to a place
+// behind the array.
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
@@ -19,7 +19,9 @@ using hlo::Opcode;
 // Windows that any other computation updates one after the other: three transfers each.
 constexpr int64_t kMaxSerialWindows = 1 << 13;
 
-bool Contains(const Dims& dims, int64_t dim) { return std::find(dims.begin(), dims.end(), dim) != dims.end(); }
+bool Contains(const Dims& dims, int64_t dim) {
+  return std::find(dims.begin(), dims.end(), dim) != dims.end();
+}
 
 // What a transfer can do to the bytes that it meets.
 struct Combine {
@@ -28,7 +30,8 @@ struct Combine {
 };
 
 // How result i of the computation comes from old element i and update i alone.
-absl::optional<Combine> ClassifyCombine(const Computation& computation, int64_t count, int64_t i, DType dtype) {
+absl::optional<Combine> ClassifyCombine(const Computation& computation, int64_t count, int64_t i,
+                                        DType dtype) {
   const Instruction* root = computation.root();
   if (root->opcode() == Opcode::kTuple) root = root->operand(i);
   const Instruction* old = computation.parameter(i);
@@ -41,13 +44,20 @@ absl::optional<Combine> ClassifyCombine(const Computation& computation, int64_t 
   const bool pred = dtype == DType::kPred;
   const DType type = pred ? DType::kU8 : dtype;  // truth values are 0 and 1
   switch (root->opcode()) {
-    case Opcode::kAdd: return Combine{pred ? isa::DmaOp::kMax : isa::DmaOp::kAdd, type};
-    case Opcode::kMultiply: return Combine{pred ? isa::DmaOp::kMin : isa::DmaOp::kMultiply, type};
-    case Opcode::kMaximum: return Combine{isa::DmaOp::kMax, type};
-    case Opcode::kMinimum: return Combine{isa::DmaOp::kMin, type};
-    case Opcode::kAnd: return pred ? absl::make_optional(Combine{isa::DmaOp::kMin, type}) : absl::nullopt;
-    case Opcode::kOr: return pred ? absl::make_optional(Combine{isa::DmaOp::kMax, type}) : absl::nullopt;
-    default: return absl::nullopt;
+    case Opcode::kAdd:
+      return Combine{pred ? isa::DmaOp::kMax : isa::DmaOp::kAdd, type};
+    case Opcode::kMultiply:
+      return Combine{pred ? isa::DmaOp::kMin : isa::DmaOp::kMultiply, type};
+    case Opcode::kMaximum:
+      return Combine{isa::DmaOp::kMax, type};
+    case Opcode::kMinimum:
+      return Combine{isa::DmaOp::kMin, type};
+    case Opcode::kAnd:
+      return pred ? absl::make_optional(Combine{isa::DmaOp::kMin, type}) : absl::nullopt;
+    case Opcode::kOr:
+      return pred ? absl::make_optional(Combine{isa::DmaOp::kMax, type}) : absl::nullopt;
+    default:
+      return absl::nullopt;
   }
 }
 
@@ -64,11 +74,13 @@ Nd WithType(Nd nd, DType dtype) {
 }
 
 // old and update through the computation, for the windows of one index (or several distinct ones).
-absl::Status UpdateBy(Emitter& e, const Computation& computation, const std::vector<Target>& targets, int64_t first,
-                      int64_t count, const Emitter::Index& index) {
+absl::Status UpdateBy(Emitter& e, const Computation& computation,
+                      const std::vector<Target>& targets, int64_t first, int64_t count,
+                      const Emitter::Index& index) {
   std::vector<Nd> old;
   for (const Target& t : targets) {
-    const Nd buffer = e.NewBuffer(t.windows.dtype, SliceDim(t.updates, 0, first, count).dims, "scatter");
+    const Nd buffer =
+        e.NewBuffer(t.windows.dtype, SliceDim(t.updates, 0, first, count).dims, "scatter");
     GatherWindows(e, buffer, SliceDim(t.windows, 0, first, count), index);
     old.push_back(buffer);
   }
@@ -130,7 +142,8 @@ absl::Status EmitScatter(Emitter& e, const Instruction& hlo) {
   // Sizes of a window in each dim of the operand, and the updates as [batch ..., window ...].
   Dims sizes(dims.size(), 1), order;
   for (size_t d = 0; d < update_dims.size(); ++d) {
-    if (!Contains(s.update_window_dims, static_cast<int64_t>(d))) order.push_back(static_cast<int64_t>(d));
+    if (!Contains(s.update_window_dims, static_cast<int64_t>(d)))
+      order.push_back(static_cast<int64_t>(d));
   }
   const size_t batch_rank = order.size();
   order.insert(order.end(), s.update_window_dims.begin(), s.update_window_dims.end());
@@ -156,9 +169,9 @@ absl::Status EmitScatter(Emitter& e, const Instruction& hlo) {
     const int64_t bytes = dense.element_bytes();
     WindowStarts now;
     now.out_of_range = OutOfRange::kDivert;
-    if (absl::Status status =
-            ReadIndexVectors(e, *indices, s.index_vector_dim, s.scatter_dims_to_operand_dims,
-                             s.input_batching_dims, s.scatter_indices_batching_dims, dense, sizes, &now);
+    if (absl::Status status = ReadIndexVectors(
+            e, *indices, s.index_vector_dim, s.scatter_dims_to_operand_dims, s.input_batching_dims,
+            s.scatter_indices_batching_dims, dense, sizes, &now);
         !status.ok()) {
       return status;
     }
@@ -188,10 +201,11 @@ absl::Status EmitScatter(Emitter& e, const Instruction& hlo) {
   for (const Target& t : targets) leaves.push_back(t.result);
 
   if (!simple && !hlo.unique_indices && starts.count > kMaxSerialWindows) {
-    return absl::UnimplementedError(absl::StrCat("a scatter of ", starts.count, " updates by computation '",
-                                                 computation.name(), "', which is applied one by one; at most ",
-                                                 kMaxSerialWindows, ", or any number by add, multiply, "
-                                                 "maximum, minimum or assignment"));
+    return absl::UnimplementedError(
+        absl::StrCat("a scatter of ", starts.count, " updates by computation '", computation.name(),
+                     "', which is applied one by one; at most ", kMaxSerialWindows,
+                     ", or any number by add, multiply, "
+                     "maximum, minimum or assignment"));
   }
   const int64_t bytes = targets[0].result.element_bytes();
   const absl::Status status = ForEachStarts(
@@ -207,7 +221,8 @@ absl::Status EmitScatter(Emitter& e, const Instruction& hlo) {
             const Target& t = targets[i];
             const Combine combine = *ClassifyCombine(computation, operands, i, t.result.dtype);
             ScatterWindows(e, WithType(SliceDim(t.windows, 0, first, count), combine.dtype),
-                           WithType(SliceDim(t.updates, 0, first, count), combine.dtype), index_of(t), combine.op);
+                           WithType(SliceDim(t.updates, 0, first, count), combine.dtype),
+                           index_of(t), combine.op);
           }
           return e.status();
         }
@@ -215,7 +230,8 @@ absl::Status EmitScatter(Emitter& e, const Instruction& hlo) {
         for (int64_t i = 0; i < count && e.ok(); i += step) {
           Emitter::Index at = index;
           at.offset += i * isa::DTypeBytes(DType::kI32);
-          if (absl::Status u = UpdateBy(e, computation, targets, first + i, step, at); !u.ok()) return u;
+          if (absl::Status u = UpdateBy(e, computation, targets, first + i, step, at); !u.ok())
+            return u;
         }
         return e.status();
       });

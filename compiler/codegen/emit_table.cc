@@ -30,6 +30,7 @@ constexpr Row kEmitters[] = {
     {Opcode::kOptimizationBarrier, EmitForward},
     {Opcode::kReduce, EmitReduce},
     {Opcode::kDot, EmitDot},
+    {Opcode::kConvolution, EmitConvolution},
     {Opcode::kGather, EmitGather},
     {Opcode::kDynamicSlice, EmitDynamicSlice},
     {Opcode::kDynamicUpdateSlice, EmitDynamicUpdateSlice},

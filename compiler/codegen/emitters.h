@@ -36,6 +36,9 @@ absl::Status EmitReduce(Emitter& e, const hlo::Instruction& hlo);
 // emit_dot.cc
 absl::Status EmitDot(Emitter& e, const hlo::Instruction& hlo);
 
+// emit_convolution.cc
+absl::Status EmitConvolution(Emitter& e, const hlo::Instruction& hlo);
+
 // emit_gather.cc
 absl::Status EmitGather(Emitter& e, const hlo::Instruction& hlo);
 absl::Status EmitDynamicSlice(Emitter& e, const hlo::Instruction& hlo);

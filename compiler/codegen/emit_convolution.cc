@@ -1,0 +1,117 @@
+// convolution: any dim labels, strides, padding, dilations, groups of features or of batches.
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "compiler/codegen/convolution.h"
+#include "compiler/codegen/emitters.h"
+#include "compiler/codegen/movement.h"
+#include "serialization/isa/table.h"
+
+namespace glia::compiler {
+namespace {
+
+DType ComputeType(const Emitter& e, DType x, DType w) {
+  if (!isa::IsFloat(x)) return DType::kBf16;  // 8-bit integers are exact
+  if (x != DType::kF32 && w != DType::kF32) return x == w ? x : DType::kBf16;
+  if (e.options().auto_cast == AutoCast::kNone) return DType::kF32;
+  return e.options().auto_cast_type == AutoCastType::kFp16 ? DType::kF16 : DType::kBf16;
+}
+
+// Products and sums that the tensor engine computes exactly.
+bool FitsTensorEngine(DType x, DType w, int64_t products) {
+  if (isa::IsFloat(x) && isa::IsFloat(w)) return true;
+  if (isa::DTypeBytes(x) > 1 || isa::DTypeBytes(w) > 1) return false;
+  return products <= (int64_t{1} << 24) / (255 * 255);
+}
+
+// Neighbouring axes on which nothing happens are one.
+void MergeAxes(ConvProblem* p) {
+  for (int a = kConvAxes - 2; a >= 0; --a) {
+    const int d = a + 2;
+    const bool one = p->x.strides[d] == p->x.strides[d + 1] * p->x.dims[d + 1] &&
+                     p->out.strides[d] == p->out.strides[d + 1] * p->out.dims[d + 1];
+    if (!p->axes[a].Trivial() || !p->axes[a + 1].Trivial() || !one) continue;
+    p->axes[a + 1].in = p->axes[a + 1].out = p->axes[a].in * p->axes[a + 1].in;
+    p->axes[a] = ConvAxis();
+    for (Nd* nd : {&p->x, &p->out}) {
+      nd->dims[d + 1] *= nd->dims[d];
+      nd->dims[d] = 1;
+    }
+  }
+}
+
+}  // namespace
+
+absl::Status EmitConvolution(Emitter& e, const hlo::Instruction& hlo) {
+  const hlo::ConvDims& c = hlo.conv_dims;
+  const size_t spatial = hlo.window.size();
+  if (spatial > kConvAxes) {
+    return absl::UnimplementedError(
+        absl::StrCat("a convolution over ", spatial, " spatial dims; at most ", kConvAxes));
+  }
+  absl::StatusOr<Nd> x = e.View(hlo.operand(0));
+  if (!x.ok()) return x.status();
+  absl::StatusOr<Nd> w = e.View(hlo.operand(1));
+  if (!w.ok()) return w.status();
+  const Nd result = e.NewResult(hlo);
+  if (!e.ok() || result.elements() == 0) return e.status();
+  if (x->elements() == 0 || w->elements() == 0) {
+    Fill(e, result, nullptr, 0, 0);
+    return e.status();
+  }
+  if (isa::IsFloat(x->dtype) != isa::IsFloat(w->dtype)) {
+    return absl::UnimplementedError("a convolution of floats with integers; convert one of them");
+  }
+  const auto arrange = [&](const Nd& nd, int64_t first, int64_t second, const Dims& dims) {
+    Dims order = {first, second};
+    order.insert(order.end(), dims.begin(), dims.end());
+    Nd turned = TransposeNd(nd, order);
+    for (size_t d = spatial; d < kConvAxes; ++d) turned = InsertDim(turned, 2);
+    return turned;
+  };
+  ConvProblem p;
+  p.x = arrange(*x, c.input_batch, c.input_feature, c.input_spatial);
+  p.w = arrange(*w, c.kernel_output_feature, c.kernel_input_feature, c.kernel_spatial);
+  p.out = arrange(result, c.output_batch, c.output_feature, c.output_spatial);
+  for (size_t i = 0; i < spatial; ++i) {
+    const size_t a = kConvAxes - spatial + i;
+    const hlo::WindowDim& window = hlo.window[i];
+    ConvAxis& axis = p.axes[a];
+    axis.in = p.x.dims[a + 2];
+    axis.out = p.out.dims[a + 2];
+    axis.kernel = window.size;
+    axis.stride = window.stride;
+    axis.pad_low = window.pad_low;
+    axis.kernel_dilation = window.window_dilation;
+    axis.base_dilation = window.base_dilation;
+    if (window.reversal) p.w = ReverseDim(p.w, static_cast<int64_t>(a) + 2);
+  }
+  const auto& variables = e.serial().program.variables;
+  if (variables[p.w.var].kind == isa::VariableKind::kFile) {
+    p.constant = Emitter::ConstantOf(hlo.operand(1));
+  }
+
+  const int64_t groups = hlo.feature_group_count, batch_groups = hlo.batch_group_count;
+  const int64_t ci = p.w.dims[1], co = p.w.dims[0];
+  MergeAxes(&p);
+  if (groups > 1 && ci == 1) return EmitConvByVector(e, p, true, co / groups);
+  const bool matmul = FitsTensorEngine(p.x.dtype, p.w.dtype, ci * p.Taps());
+  const int64_t count = groups * batch_groups;  // one of them is 1
+  for (int64_t g = 0; g < count; ++g) {
+    ConvProblem part = p;
+    if (groups > 1) part.x = SliceDim(p.x, 1, g * ci, ci);
+    if (batch_groups > 1) {
+      const int64_t batch = p.x.dims[0] / batch_groups;
+      part.x = SliceDim(p.x, 0, g * batch, batch);
+    }
+    part.w = SliceDim(p.w, 0, g * (co / count), co / count);
+    part.out = SliceDim(p.out, 1, g * (co / count), co / count);
+    const absl::Status status =
+        matmul ? EmitConvByMatmul(e, part, ComputeType(e, p.x.dtype, p.w.dtype))
+               : EmitConvByVector(e, part, false, 1);
+    if (!status.ok()) return status;
+  }
+  return e.status();
+}
+
+}  // namespace glia::compiler
