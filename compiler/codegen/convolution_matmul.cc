@@ -45,7 +45,7 @@ class ConvMatmul {
     packed_ = ci <= kFewChannels && rows_.kernel > 1 && rows_.base_dilation == 1;
     if (packed_) {
       // What is left of the axis: each output reads its own row of the packed input.
-      p_.axes[1] = ConvAxis();
+      p_.axes[1] = WindowAxis();
       p_.axes[1].in = p_.axes[1].out = rows_.out;
       const int64_t most = isa::kPartitions / ci;
       const int64_t each = CeilDiv(rows_.kernel, CeilDiv(rows_.kernel, most));
@@ -67,7 +67,7 @@ class ConvMatmul {
       }
     }
     const auto reaches_all = [this](const ConvTap& tap) {
-      for (int a = 0; a < kConvAxes; ++a) {
+      for (int a = 0; a < kWindowAxes; ++a) {
         if (p_.axes[a].Range(tap[a], 0, p_.axes[a].out).count != p_.axes[a].out) return false;
       }
       return true;
@@ -78,12 +78,12 @@ class ConvMatmul {
   absl::Status Emit() {
     const int64_t bytes = std::max(isa::DTypeBytes(compute_), isa::DTypeBytes(p_.x.dtype));
     int64_t one_output = bytes;
-    for (const ConvAxis& axis : p_.axes) one_output *= axis.InputsOf(1);
+    for (const WindowAxis& axis : p_.axes) one_output *= axis.InputsOf(1);
     const int64_t share = kInputBytes / static_cast<int64_t>(contractions_.size());
     const int64_t inputs = std::min(kMaxTileBytes, std::max(share, one_output));
     const int64_t outputs = kMaxTileBytes / std::max<int64_t>(4, p_.out.element_bytes());
     const int64_t co = p_.out.dims[1];
-    return ForEachConvBlock(p_, inputs / bytes, outputs, [&](const ConvBlock& block) {
+    return ForEachConvBlock(p_, inputs / bytes, outputs, [&](const WindowBlock& block) {
       std::vector<ConvInput> in;
       for (const Contraction& c : contractions_) {
         in.push_back(
@@ -99,7 +99,7 @@ class ConvMatmul {
  private:
   // Partition (r, c) holds, for each row of outputs, the row of channel c that row r of the kernel
   // reads.
-  ConvInput LoadPacked(const Contraction& c, const ConvBlock& block) {
+  ConvInput LoadPacked(const Contraction& c, const WindowBlock& block) {
     ConvInput result;
     result.first = block.start;
     result.dims = block.size;
@@ -133,13 +133,15 @@ class ConvMatmul {
     return result;
   }
 
-  void EmitOutputs(const ConvBlock& block, const std::vector<ConvInput>& in, int64_t co0,
+  void EmitOutputs(const WindowBlock& block, const std::vector<ConvInput>& in, int64_t co0,
                    int64_t count) {
     const int partitions = static_cast<int>(count);
     const Tile result = e_.NewTile(p_.out.dtype, partitions, block.outputs(), "conv");
-    const Nd whole =
-        e_.At(result, {count, block.size[0], block.size[1], block.size[2], block.size[3]});
-    ForEachPart(block, isa::kMaxMatmulMoving, [&](const ConvBlock& part) {
+    const WindowSizes steps = DenseSteps(block.size);
+    const auto fits = [](const WindowSizes& b) {
+      return b[0] * b[1] * b[2] * b[3] <= isa::kMaxMatmulMoving;
+    };
+    ForEachWindowBlock(block, fits, [&](const WindowBlock& part) {
       const Tile sum = e_.NewPsum(partitions, part.outputs());
       bool first = true;
       for (size_t i = 0; i < contractions_.size(); ++i) {
@@ -152,17 +154,9 @@ class ConvMatmul {
         }
       }
       if (first) SetZero(sum);
-      // The part of the result's tile, in its own elements.
-      Dims sizes, steps;
       int64_t start = 0;
-      for (int d = 0; d < 4; ++d) {
-        const int64_t step = whole.strides[d + 1] / whole.element_bytes();
-        start += (part.start[d] - block.start[d]) * step;
-        sizes.push_back(part.size[d]);
-        steps.push_back(step);
-      }
-      Collapse(&sizes, {&steps});
-      const Operand to = result.pattern(partitions, start, sizes, steps);
+      for (int d = 0; d < 4; ++d) start += (part.start[d] - block.start[d]) * steps[d];
+      const Operand to = WindowPattern(result, start, part.size, steps);
       if (isa::IsFloat(p_.out.dtype)) {
         e_.Evacuate(to, sum.all());
       } else {
@@ -187,7 +181,7 @@ class ConvMatmul {
   TapBox BoxOf(const ConvTap& tap) const {
     TapBox box;
     int64_t left = kTapsAtOnce;
-    for (int a = kConvAxes - 1; a >= 0; --a) {
+    for (int a = kWindowAxes - 1; a >= 0; --a) {
       const int64_t kernel = p_.axes[a].kernel;
       const int64_t most = std::max<int64_t>(1, std::min(kernel, left));
       box.start[a] = tap[a] / most * most;
@@ -313,8 +307,8 @@ class ConvMatmul {
   }
 
   Emitter& e_;
-  ConvProblem p_;        // packed: of what is left once rows are on the partitions
-  const ConvAxis rows_;  // the second axis as it was
+  ConvProblem p_;          // packed: of what is left once rows are on the partitions
+  const WindowAxis rows_;  // the second axis as it was
   const DType compute_;
   const Nd x_;  // [Ci, N, ...]
   bool packed_ = false;

@@ -26,13 +26,13 @@ bool FitsTensorEngine(DType x, DType w, int64_t products) {
 
 // Neighbouring axes on which nothing happens are one.
 void MergeAxes(ConvProblem* p) {
-  for (int a = kConvAxes - 2; a >= 0; --a) {
+  for (int a = kWindowAxes - 2; a >= 0; --a) {
     const int d = a + 2;
     const bool one = p->x.strides[d] == p->x.strides[d + 1] * p->x.dims[d + 1] &&
                      p->out.strides[d] == p->out.strides[d + 1] * p->out.dims[d + 1];
     if (!p->axes[a].Trivial() || !p->axes[a + 1].Trivial() || !one) continue;
     p->axes[a + 1].in = p->axes[a + 1].out = p->axes[a].in * p->axes[a + 1].in;
-    p->axes[a] = ConvAxis();
+    p->axes[a] = WindowAxis();
     for (Nd* nd : {&p->x, &p->out}) {
       nd->dims[d + 1] *= nd->dims[d];
       nd->dims[d] = 1;
@@ -45,9 +45,9 @@ void MergeAxes(ConvProblem* p) {
 absl::Status EmitConvolution(Emitter& e, const hlo::Instruction& hlo) {
   const hlo::ConvDims& c = hlo.conv_dims;
   const size_t spatial = hlo.window.size();
-  if (spatial > kConvAxes) {
+  if (spatial > kWindowAxes) {
     return absl::UnimplementedError(
-        absl::StrCat("a convolution over ", spatial, " spatial dims; at most ", kConvAxes));
+        absl::StrCat("a convolution over ", spatial, " spatial dims; at most ", kWindowAxes));
   }
   absl::StatusOr<Nd> x = e.View(hlo.operand(0));
   if (!x.ok()) return x.status();
@@ -66,7 +66,7 @@ absl::Status EmitConvolution(Emitter& e, const hlo::Instruction& hlo) {
     Dims order = {first, second};
     order.insert(order.end(), dims.begin(), dims.end());
     Nd turned = TransposeNd(nd, order);
-    for (size_t d = spatial; d < kConvAxes; ++d) turned = InsertDim(turned, 2);
+    for (size_t d = spatial; d < kWindowAxes; ++d) turned = InsertDim(turned, 2);
     return turned;
   };
   ConvProblem p;
@@ -74,9 +74,9 @@ absl::Status EmitConvolution(Emitter& e, const hlo::Instruction& hlo) {
   p.w = arrange(*w, c.kernel_output_feature, c.kernel_input_feature, c.kernel_spatial);
   p.out = arrange(result, c.output_batch, c.output_feature, c.output_spatial);
   for (size_t i = 0; i < spatial; ++i) {
-    const size_t a = kConvAxes - spatial + i;
+    const size_t a = kWindowAxes - spatial + i;
     const hlo::WindowDim& window = hlo.window[i];
-    ConvAxis& axis = p.axes[a];
+    WindowAxis& axis = p.axes[a];
     axis.in = p.x.dims[a + 2];
     axis.out = p.out.dims[a + 2];
     axis.kernel = window.size;

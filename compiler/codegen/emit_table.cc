@@ -35,6 +35,13 @@ constexpr Row kEmitters[] = {
     {Opcode::kDynamicSlice, EmitDynamicSlice},
     {Opcode::kDynamicUpdateSlice, EmitDynamicUpdateSlice},
     {Opcode::kScatter, EmitScatter},
+    {Opcode::kReduceWindow, EmitReduceWindow},
+    {Opcode::kCall, EmitCall},
+    {Opcode::kFusion, EmitCall},
+    {Opcode::kWhile, EmitWhile},
+    {Opcode::kConditional, EmitConditional},
+    {Opcode::kMap, EmitMap},
+    {Opcode::kCustomCall, EmitCustomCall},
 };
 
 std::array<EmitFn, hlo::kOpcodeCount> MakeTable() {

@@ -36,6 +36,13 @@ absl::Status EmitReduce(Emitter& e, const hlo::Instruction& hlo);
 // emit_dot.cc
 absl::Status EmitDot(Emitter& e, const hlo::Instruction& hlo);
 
+// emit_control.cc
+absl::Status EmitCall(Emitter& e, const hlo::Instruction& hlo);  // and fusion
+absl::Status EmitWhile(Emitter& e, const hlo::Instruction& hlo);
+absl::Status EmitConditional(Emitter& e, const hlo::Instruction& hlo);
+absl::Status EmitMap(Emitter& e, const hlo::Instruction& hlo);
+absl::Status EmitCustomCall(Emitter& e, const hlo::Instruction& hlo);
+
 // emit_convolution.cc
 absl::Status EmitConvolution(Emitter& e, const hlo::Instruction& hlo);
 
@@ -43,6 +50,9 @@ absl::Status EmitConvolution(Emitter& e, const hlo::Instruction& hlo);
 absl::Status EmitGather(Emitter& e, const hlo::Instruction& hlo);
 absl::Status EmitDynamicSlice(Emitter& e, const hlo::Instruction& hlo);
 absl::Status EmitDynamicUpdateSlice(Emitter& e, const hlo::Instruction& hlo);
+
+// emit_reduce_window.cc
+absl::Status EmitReduceWindow(Emitter& e, const hlo::Instruction& hlo);
 
 // emit_scatter.cc
 absl::Status EmitScatter(Emitter& e, const hlo::Instruction& hlo);
