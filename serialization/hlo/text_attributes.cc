@@ -152,7 +152,7 @@ absl::Status ParsePrecision(TextCursor* cursor, Instruction* instruction, Called
   instruction->operand_precision.clear();
   GLIA_HLO_RETURN_IF_ERROR(cursor->Expect("{"));
   while (!cursor->Eat("}")) {
-    Precision precision;
+    Precision precision = Precision::kDefault;
     GLIA_HLO_RETURN_IF_ERROR(ReadEnum(kPrecisions, cursor, &precision));
     instruction->operand_precision.push_back(precision);
     (void)cursor->Eat(",");
