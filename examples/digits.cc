@@ -53,6 +53,8 @@ torch::nn::Sequential Train(const Digits& training) {
       optimizer.step();
     }
   }
+  // Trained on logits, deployed with probabilities.
+  model->push_back(torch::nn::Softmax(1));
   model->eval();
   return model;
 }
@@ -109,8 +111,9 @@ void PrintAgreement(const char* what, const at::Tensor& scores, const at::Tensor
 void Draw(const Digits& held_out, const at::Tensor& scores, int64_t count) {
   static const char kShades[] = " .:-=+*#%@";
   for (int64_t i = 0; i < count; ++i) {
-    std::printf("predicted %lld, is %lld     ",
-                static_cast<long long>(scores[i].argmax().item<int64_t>()),
+    const at::Tensor digit = scores[i].argmax();
+    std::printf("%lld (%5.1f %%), is %lld       ", static_cast<long long>(digit.item<int64_t>()),
+                100 * scores[i][digit.item<int64_t>()].item<double>(),
                 static_cast<long long>(held_out.labels[i].item<int64_t>()));
   }
   std::printf("\n");
