@@ -79,8 +79,8 @@ absl::Status Check(const Case& c, PrimitiveType type, Weights weights, Tolerance
     dims.kernel_spatial.push_back(c.channels_last ? i : i + 2);
     x_dims[dims.input_spatial[i]] = axis.in;
     w_dims[dims.kernel_spatial[i]] = axis.kernel;
-    window.push_back({axis.kernel, axis.stride, axis.low, axis.high, axis.dilation, axis.base,
-                      axis.reversal});
+    window.push_back(
+        {axis.kernel, axis.stride, axis.low, axis.high, axis.dilation, axis.base, axis.reversal});
   }
   dims.output_spatial = dims.input_spatial;
   const Shape x_shape(type, x_dims), w_shape(type, w_dims);

@@ -57,6 +57,13 @@ absl::Status EmitReduceWindow(Emitter& e, const hlo::Instruction& hlo);
 // emit_scatter.cc
 absl::Status EmitScatter(Emitter& e, const hlo::Instruction& hlo);
 
+// emit_select_and_scatter.cc
+absl::Status EmitSelectAndScatter(Emitter& e, const hlo::Instruction& hlo);
+
+// emit_sort.cc
+absl::Status EmitSort(Emitter& e, const hlo::Instruction& hlo);
+absl::Status EmitTopK(Emitter& e, const hlo::Instruction& hlo);
+
 }  // namespace glia::compiler
 
 #endif  // GLIA_COMPILER_CODEGEN_EMITTERS_H_

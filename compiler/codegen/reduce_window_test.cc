@@ -53,8 +53,8 @@ absl::Status Check(const Case& c, Opcode opcode, PrimitiveType type, double init
                    const Tolerance& tolerance = {}) {
   hlo::Builder b("window");
   const hlo::Op x = Parameter(&b, 0, Shape(type, c.dims));
-  const auto module = b.Build(ReduceWindow(x, ConstantScalar(&b, type, init),
-                                           b.ScalarComputation(opcode, type), c.window));
+  const auto module = b.Build(
+      ReduceWindow(x, ConstantScalar(&b, type, init), b.ScalarComputation(opcode, type), c.window));
   if (!module.ok()) return module.status();
   return CheckModule(**module, {RandomLiteral(Shape(type, c.dims), 3)}, tolerance);
 }
