@@ -1,10 +1,12 @@
 // glia compile: TorchScript in, traced module out.
 #include <ATen/Functions.h>
+#include <c10/util/Exception.h>
 #include <torch/csrc/jit/api/module.h>
-#include <torch/csrc/jit/serialization/import.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
 #include <stdexcept>
 
 #include "absl/strings/str_cat.h"
@@ -12,6 +14,7 @@
 #include "runtime/torch/tensor_spec.h"
 #include "tools/arguments.h"
 #include "tools/commands.h"
+#include "tools/load.h"
 
 namespace glia::tools {
 namespace {
@@ -41,8 +44,7 @@ int Compile(const std::vector<std::string>& words) {
   if (arguments.positional().size() != 1 || !arguments.Has("--output")) {
     throw std::runtime_error("usage: glia " + CompileUsage());
   }
-  const torch::jit::Module model =
-      torch::jit::load(UserPath(arguments.positional()[0]), at::Device(at::kCPU));
+  const torch::jit::Module model = LoadModule(arguments.positional()[0]);
   std::vector<c10::IValue> inputs;
   for (const std::string& text : arguments.All("--input")) {
     auto spec = neuron::ParseTensorSpec(text);
@@ -63,13 +65,15 @@ int Compile(const std::vector<std::string>& words) {
   const std::string temporary = absl::StrCat(output, ".tmp", getpid());
   try {
     traced.save(temporary);
-  } catch (...) {
+  } catch (const c10::Error& error) {
     std::remove(temporary.c_str());
-    throw;
+    throw std::runtime_error(
+        absl::StrCat("cannot write '", output, "': ", error.what_without_backtrace()));
   }
   if (std::rename(temporary.c_str(), output.c_str()) != 0) {
+    const std::string reason = std::strerror(errno);
     std::remove(temporary.c_str());
-    throw std::runtime_error("cannot write " + output);
+    throw std::runtime_error(absl::StrCat("cannot write '", output, "': ", reason));
   }
   std::printf("%s: %lld operators, %lld instructions, NEFF of %lld bytes, compiled in %.1f ms\n",
               arguments.Get("--output").c_str(), static_cast<long long>(report.operators),

@@ -1,6 +1,7 @@
 // The `glia` command line.
 #include <c10/util/Exception.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstring>
 #include <exception>
@@ -8,6 +9,7 @@
 #include <vector>
 
 #include "tools/commands.h"
+#include "tools/messages.h"
 
 namespace {
 
@@ -34,13 +36,21 @@ int main(int argc, char** argv) {
   if (argc >= 2) {
     for (const Entry& entry : kCommands) {
       if (std::strcmp(argv[1], entry.name) != 0) continue;
-      try {
-        return entry.run(std::vector<std::string>(argv + 2, argv + argc));
-      } catch (const c10::Error& error) {
-        std::fprintf(stderr, "glia %s: %s\n", argv[1], error.what_without_backtrace());
-      } catch (const std::exception& error) {
-        std::fprintf(stderr, "glia %s: %s\n", argv[1], error.what());
+      const std::vector<std::string> words(argv + 2, argv + argc);
+      const auto own_end = std::find(words.begin(), words.end(), "--");
+      if (std::find(words.begin(), own_end, "--help") != own_end) {
+        std::printf("usage: glia %s", entry.usage().c_str());
+        return 0;
       }
+      std::string what;
+      try {
+        return entry.run(words);
+      } catch (const c10::Error& error) {
+        what = error.what_without_backtrace();
+      } catch (const std::exception& error) {
+        what = error.what();
+      }
+      std::fprintf(stderr, "glia %s: %s\n", argv[1], glia::tools::ReasonFirst(what).c_str());
       return 1;
     }
     const bool help = std::strcmp(argv[1], "--help") == 0 || std::strcmp(argv[1], "help") == 0;

@@ -1,6 +1,5 @@
 // glia inspect: what a NEFF, or the NEFFs of a traced module, hold.
 #include <torch/csrc/jit/api/module.h>
-#include <torch/csrc/jit/serialization/import.h>
 
 #include <array>
 #include <cstdio>
@@ -8,6 +7,7 @@
 #include <stdexcept>
 #include <utility>
 
+#include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "nrt/nrt.h"
@@ -18,6 +18,7 @@
 #include "serialization/neff/neff.h"
 #include "tools/arguments.h"
 #include "tools/commands.h"
+#include "tools/load.h"
 
 namespace glia::tools {
 namespace {
@@ -103,12 +104,17 @@ void PrintCost(const neff::Blob& bytes) {
               static_cast<double>(s.last_simulated_ps) * 1e-6);
 }
 
-void InspectNeff(const neff::Blob& bytes, bool disassemble) {
+[[noreturn]] void Fail(const std::string& path, const absl::Status& status) {
+  throw std::runtime_error(absl::StrCat(path, ": ", status.message()));
+}
+
+// `path`: where the bytes come from, for messages.
+void InspectNeff(const std::string& path, const neff::Blob& bytes, bool disassemble) {
   auto header = neff::ReadHeader(bytes.view());
-  if (!header.ok()) throw std::runtime_error(std::string(header.status().message()));
+  if (!header.ok()) Fail(path, header.status());
   PrintHeader(*header);
   auto entries = neff::ListArchive(bytes);
-  if (!entries.ok()) throw std::runtime_error(std::string(entries.status().message()));
+  if (!entries.ok()) Fail(path, entries.status());
   std::printf("archive\n");
   for (const neff::ArchiveEntry& entry : *entries) {
     std::printf("  %12zu  %s\n", entry.size, entry.name.c_str());
@@ -119,7 +125,7 @@ void InspectNeff(const neff::Blob& bytes, bool disassemble) {
     return;
   }
   auto neff = neff::Read(bytes);
-  if (!neff.ok()) throw std::runtime_error(std::string(neff.status().message()));
+  if (!neff.ok()) Fail(path, neff.status());
   const isa::Program& program = (*neff)->program;
   if (!(*neff)->info.empty()) {
     std::printf("info\n");
@@ -153,10 +159,10 @@ int Inspect(const std::vector<std::string>& words) {
   auto file = neff::Blob::MapFile(path);
   if (!file.ok()) throw std::runtime_error(std::string(file.status().message()));
   if (!IsZip(file->view())) {
-    InspectNeff(*file, disassemble);
+    InspectNeff(path, *file, disassemble);
     return 0;
   }
-  const torch::jit::Module module = torch::jit::load(path, at::Device(at::kCPU));
+  const torch::jit::Module module = LoadModule(arguments.positional()[0]);
   if (!module.hasattr("model") || !module.attr("model").isCustomClass()) {
     throw std::runtime_error(arguments.positional()[0] +
                              " is a TorchScript file without a NEFF: it was not traced");
@@ -175,7 +181,8 @@ int Inspect(const std::vector<std::string>& words) {
     for (const neuron::TensorSpec& spec : bucket.outputs) {
       std::printf("  output  %s\n", neuron::ToString(spec).c_str());
     }
-    InspectNeff(neff::Blob::View(std::make_shared<at::Tensor>(bucket.neff), bucket.neff.data_ptr(),
+    InspectNeff(path,
+                neff::Blob::View(std::make_shared<at::Tensor>(bucket.neff), bucket.neff.data_ptr(),
                                  static_cast<size_t>(bucket.neff.numel())),
                 disassemble);
   }

@@ -4,7 +4,6 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
 #include <torch/csrc/jit/api/module.h>
-#include <torch/csrc/jit/serialization/import.h>
 
 #include <algorithm>
 #include <chrono>
@@ -16,6 +15,7 @@
 #include "runtime/torch/neuron_model.h"
 #include "tools/arguments.h"
 #include "tools/commands.h"
+#include "tools/load.h"
 #include "tools/npy.h"
 
 namespace glia::tools {
@@ -98,12 +98,17 @@ int Run(const std::vector<std::string>& words) {
   const Arguments arguments(Options(), words);
   if (arguments.positional().size() != 1) throw std::runtime_error("usage: glia " + RunUsage());
   at::NoGradGuard no_grad;
-  torch::jit::Module module = torch::jit::load(UserPath(arguments.positional()[0]));
+  torch::jit::Module module = LoadModule(arguments.positional()[0]);
   if (!module.hasattr("model") || !module.attr("model").isCustomClass()) {
     throw std::runtime_error(arguments.positional()[0] +
                              " is no traced module; `glia compile` makes one of it");
   }
   const auto model = module.attr("model").toCustomClass<neuron::Model>();
+  const int64_t repeat = arguments.GetInt("--repeat", 1);
+  if (repeat < 1) throw std::runtime_error("--repeat must be at least 1");
+
+  torch::jit::Module reference;
+  if (arguments.Has("--compare")) reference = LoadModule(arguments.Get("--compare"));
 
   std::vector<c10::IValue> inputs;
   const std::vector<std::string> files = arguments.All("--input");
@@ -126,7 +131,6 @@ int Run(const std::vector<std::string>& words) {
   }
 
   std::vector<at::Tensor> outputs = Forward(module, inputs);
-  const int64_t repeat = arguments.GetInt("--repeat", 1);
   if (repeat > 1) {
     std::vector<double> times;
     for (int64_t i = 0; i < repeat; ++i) {
@@ -157,8 +161,6 @@ int Run(const std::vector<std::string>& words) {
   std::printf("simulated device time: %.3f us\n",
               static_cast<double>(model->Statistics().simulated_ps) * 1e-6);
   if (arguments.Has("--compare")) {
-    torch::jit::Module reference =
-        torch::jit::load(UserPath(arguments.Get("--compare")), at::Device(at::kCPU));
     Report(outputs, Forward(reference, inputs));
   }
   return 0;
