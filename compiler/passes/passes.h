@@ -65,17 +65,6 @@ absl::StatusOr<bool> CanonicalizeDots(hlo::Module* module);
 // (the input is sliced).
 absl::StatusOr<bool> CanonicalizeConvolutions(hlo::Module* module);
 
-// Replaces a convolution by one dot of the kernel with the shifted windows of the padded input,
-// side by side; a kernel of one tap reads the input itself. Sums are in another order than in the
-// evaluator.
-absl::StatusOr<bool> ExpandConvolutions(hlo::Module* module);
-
-// Replaces a reduce-window by its reducer applied to shifted arrays, dim by dim, 2 log2(n) times
-// for a window of n: reducers may be applied in any grouping, as XLA's semantics say. Leaves those
-// whose reducer is not element-wise. Padding is reduced as the initial value, which matters where
-// that is no identity.
-absl::StatusOr<bool> ExpandReduceWindows(hlo::Module* module);
-
 }  // namespace glia::compiler
 
 #endif  // GLIA_COMPILER_PASSES_PASSES_H_
