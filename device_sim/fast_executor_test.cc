@@ -15,6 +15,7 @@
 #include "serialization/isa/program.h"
 #include "serialization/isa/table.h"
 #include "serialization/isa/validate.h"
+#include "serialization/testing/seed.h"
 
 namespace glia::device {
 namespace {
@@ -30,11 +31,6 @@ constexpr int64_t kSlot = 4096;          // bytes of a partition for each operan
 constexpr int64_t kSbufRow = 5 * kSlot;
 constexpr int64_t kPsumRow = 5 * isa::kPsumBankBytes;
 enum : uint32_t { kInSbuf, kInPsum, kOutSbuf, kOutPsum, kSbuf, kPsum, kVariables };
-
-uint64_t Seed() {
-  const char* text = std::getenv("GLIA_TEST_SEED");
-  return text != nullptr ? std::strtoull(text, nullptr, 10) : std::random_device()();
-}
 
 isa::DmaDescriptor Whole(uint32_t dst, uint32_t src, int64_t row) {
   isa::DmaDescriptor d;
@@ -464,7 +460,7 @@ class Case {
 class EveryInstruction : public ::testing::TestWithParam<isa::InstructionInfo> {};
 
 TEST_P(EveryInstruction, AgreesWithTheInterpreter) {
-  const uint64_t seed = Seed();
+  const uint64_t seed = TestSeed();
   const char* text = std::getenv("GLIA_TEST_CASES");
   const int wanted = text != nullptr ? std::atoi(text) : 15;
   int checked = 0;
@@ -549,7 +545,7 @@ isa::DmaDescriptor DrawDma(Generator& g) {
 }
 
 TEST(FastExecutor, TransfersAgreeWithTheInterpreter) {
-  const uint64_t seed = Seed();
+  const uint64_t seed = TestSeed();
   int checked = 0;
   for (int n = 0; n < 6000 && checked < 100 && !HasFailure(); ++n) {
     Generator g(seed + static_cast<uint64_t>(n));
