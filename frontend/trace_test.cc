@@ -12,6 +12,7 @@
 #include <torch/nn/modules/linear.h>
 #include <torch/utils.h>
 
+#include <cstring>
 #include <sstream>
 #include <thread>
 
@@ -284,6 +285,35 @@ TEST(SavedModules, DamageIsFoundWhenLoading) {
   ASSERT_NE(at, std::string::npos);
   altered[at + 600] ^= 1;
   EXPECT_NE(ErrorOf([&] { Load(altered); }), "no error");
+}
+
+TEST(SavedModules, NewerFormatsAndNonsenseAreRefused) {
+  auto fn = [](const at::Tensor& x) { return x + 1; };
+  const auto model = trace(fn, {at::rand({8})}).attr("model").toCustomClass<neuron::Model>();
+  const neuron::Model::State good = model->GetState();
+  EXPECT_EQ(ErrorOf([&] { neuron::Model::FromState(good); }), "no error");
+  auto error = [&](auto change) {
+    neuron::Model::State state = good;
+    change(state);
+    return ErrorOf([&] { neuron::Model::FromState(state); });
+  };
+  EXPECT_THAT(error([](auto& s) { std::get<0>(s) = 99; }),
+              AllOf(HasSubstr("format 99"), HasSubstr("newer")));
+  EXPECT_THAT(error([](auto& s) { std::get<1>(s).clear(); }), HasSubstr("damaged"));
+  EXPECT_THAT(error([](auto& s) { std::get<2>(s).clear(); }), HasSubstr("no NEFF"));
+  EXPECT_THAT(error([](auto& s) { std::get<2>(s).push_back("weight 3"); }), HasSubstr("weight 3"));
+  EXPECT_THAT(error([](auto& s) { std::get<2>(s).push_back("input f32[2]"); }),
+              HasSubstr("damaged"));
+  EXPECT_THAT(error([](auto& s) { std::get<2>(s).push_back("input f33[2]"); }), HasSubstr("f33"));
+  EXPECT_THAT(error([](auto& s) { std::get<2>(s).push_back("colour blue"); }),
+              HasSubstr("colour blue"));
+  // A NEFF of neuronx-cc carries another build version.
+  EXPECT_THAT(error([](auto& s) {
+                at::Tensor neff = std::get<1>(s)[0].clone();
+                std::memcpy(static_cast<char*>(neff.data_ptr()) + 40, "2.12.54.0+f631c2365", 20);
+                std::get<1>(s)[0] = neff;
+              }),
+              HasSubstr("NRT_UNSUPPORTED_NEFF_VERSION"));
 }
 
 TEST(Trace, ThreadsCallAndTraceAtOnce) {
