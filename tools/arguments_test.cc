@@ -62,7 +62,9 @@ TEST(ArgumentsTest, RestAfterTwoDashes) {
   EXPECT_TRUE(Parse({"--"}).rest().empty());
 }
 
-TEST(ArgumentsTest, OneDashIsAWord) { EXPECT_EQ(Parse({"-", ""}).positional(), (Words{"-", ""})); }
+TEST(ArgumentsTest, OneDashIsAWord) {
+  EXPECT_EQ(Parse({"-", ""}).positional(), (Words{"-", ""}));
+}
 
 TEST(ArgumentsTest, UnknownOptionsAreNamedBesideTheKnown) {
   for (const char* word : {"--inputs", "--inputs=3", "--inpu", "-i", "--Fast"}) {

@@ -7,8 +7,8 @@
 
 namespace glia::tools {
 
-// A TorchScript file, traced or not, on the CPU. Throws std::runtime_error with `path` as given and the
-// reason: no such file, no TorchScript, damaged.
+// A TorchScript file, traced or not, on the CPU. Throws std::runtime_error with `path` as given and
+// the reason: no such file, no TorchScript, damaged.
 torch::jit::Module LoadModule(const std::string& path);
 
 }  // namespace glia::tools

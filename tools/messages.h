@@ -6,9 +6,9 @@
 
 namespace glia::tools {
 
-// The TorchScript interpreter puts the reason for an error after its traceback, as "RuntimeError: …" or
-// with the class that the script raised. Such a message comes back with the reason first, any other as
-// it is. Both without line breaks at the end.
+// The TorchScript interpreter puts the reason for an error after its traceback, as
+// "RuntimeError: …" or with the class that the script raised. Such a message comes back with the
+// reason first, any other as it is. Both without line breaks at the end.
 std::string ReasonFirst(const std::string& what);
 
 }  // namespace glia::tools

@@ -29,8 +29,8 @@ TEST(ReasonFirstTest, PutsTheReasonBeforeTheTraceback) {
 }
 
 TEST(ReasonFirstTest, KeepsEveryLineOfTheReason) {
-  EXPECT_EQ(ReasonFirst(Failure("RuntimeError: unknown option; the options are\n  --a: one\nb: two")),
-            std::string("unknown option; the options are\n  --a: one\nb: two\n\n") + kFrames);
+  const std::string reason = "unknown option; the options are\n  --a: one\nb: two";
+  EXPECT_EQ(ReasonFirst(Failure("RuntimeError: " + reason)), reason + "\n\n" + kFrames);
 }
 
 TEST(ReasonFirstTest, NamesTheClassThatAScriptRaised) {

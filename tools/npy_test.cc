@@ -70,7 +70,8 @@ TEST(NpyTest, RoundTripsEveryTypeAndShape) {
                               at::kLong, at::kByte, at::kBool}) {
     for (const std::vector<int64_t>& shape : shapes) {
       SCOPED_TRACE(c10::toString(type));
-      const at::Tensor t = at::randint(0, 100, shape, at::TensorOptions(at::kLong)).sub(50).to(type);
+      const at::Tensor t =
+          at::randint(0, 100, shape, at::TensorOptions(at::kLong)).sub(50).to(type);
       WriteNpy(Path("round.npy"), t);
       ExpectEqual(ReadNpy(Path("round.npy")), t);
     }
