@@ -114,6 +114,15 @@ TEST(ConvolutionTest, AutoCast) {
   }
 }
 
+TEST(ConvolutionTest, Spills) {
+  CodegenOptions options;
+  options.sbuf_partition_bytes = 48 * 1024;
+  for (const Case& c : kCases) {
+    SCOPED_TRACE(c.name);
+    GLIA_EXPECT_OK(Check(c, hlo::kF32, Weights::kParameter, {1e-3, 1e-4}, options));
+  }
+}
+
 TEST(ConvolutionTest, IntegersAreExact) {
   for (const Case& c : kCases) {
     SCOPED_TRACE(c.name);

@@ -41,7 +41,12 @@ struct Case {
 
 void Check(const Case& c) {
   SCOPED_TRACE(c.name);
-  GLIA_EXPECT_OK(CheckText(absl::StrCat(kComputations, "ENTRY main {\n", c.body, "\n}"), 5));
+  const std::string text = absl::StrCat(kComputations, "ENTRY main {\n", c.body, "\n}");
+  GLIA_EXPECT_OK(CheckText(text, 5));
+  // With so little SBUF that tiles are spilled, those with indices too.
+  CodegenOptions options;
+  options.sbuf_partition_bytes = 4096;
+  GLIA_EXPECT_OK(CheckText(text, 6, {}, options));
 }
 
 // Random integers are in [-10, 10]: some are out of range.
