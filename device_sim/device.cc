@@ -107,6 +107,34 @@ struct HostDeleter {
 };
 using HostBlock = std::unique_ptr<uint8_t, HostDeleter>;
 
+MemoryUse MeasureMemory(const neff::Neff& neff) {
+  MemoryUse memory;
+  memory.hbm_scratch_bytes = neff.program.scratch_bytes;
+  std::vector<absl::string_view> files;
+  for (const isa::Variable& v : neff.program.variables) {
+    if (v.kind == isa::VariableKind::kStateBuffer) {
+      memory.sbuf_peak_bytes_per_partition =
+          std::max(memory.sbuf_peak_bytes_per_partition, v.address + v.partition_bytes);
+    } else if (v.kind == isa::VariableKind::kPsum) {
+      memory.psum_peak_bytes_per_partition =
+          std::max(memory.psum_peak_bytes_per_partition, v.address + v.partition_bytes);
+    } else if (v.kind == isa::VariableKind::kFile) {
+      files.push_back(v.file);
+    }
+    if (v.kind == isa::VariableKind::kInput || (v.kind == isa::VariableKind::kOutput && v.alias < 0)) {
+      memory.hbm_io_bytes += v.bytes;
+    }
+  }
+  // Variables may share a file: its bytes are on the device once.
+  std::sort(files.begin(), files.end());
+  files.erase(std::unique(files.begin(), files.end()), files.end());
+  for (const absl::string_view file : files) {
+    const auto it = neff.files.find(std::string(file));
+    if (it != neff.files.end()) memory.hbm_constant_bytes += static_cast<int64_t>(it->second.size());
+  }
+  return memory;
+}
+
 class LoadedProgramImpl : public LoadedProgram {
  public:
   LoadedProgramImpl(std::shared_ptr<CoreImpl> core, std::shared_ptr<const neff::Neff> neff)
@@ -116,7 +144,12 @@ class LoadedProgramImpl : public LoadedProgram {
     if (absl::Status s = isa::Validate(program()); !s.ok()) return s;
     if (absl::Status s = CheckRaces(program()); !s.ok()) return s;
     timing_ = ComputeTiming(program());
-    MeasureMemory();
+    memory_ = MeasureMemory(*neff_);
+    for (size_t i = 0; i < program().variables.size(); ++i) {
+      const isa::VariableKind kind = program().variables[i].kind;
+      if (kind == isa::VariableKind::kInput) inputs_.push_back(i);
+      if (kind == isa::VariableKind::kOutput) outputs_.push_back(i);
+    }
     const int64_t charge = memory_.hbm_constant_bytes + memory_.hbm_scratch_bytes;
     if (absl::Status s = core_->Charge(charge); !s.ok()) {
       return absl::Status(s.code(), absl::StrCat("loading '", program().name, "': ", s.message()));
@@ -152,40 +185,6 @@ class LoadedProgramImpl : public LoadedProgram {
 
  private:
   const isa::Program& program() const { return neff_->program; }
-
-  void MeasureMemory() {
-    memory_.hbm_scratch_bytes = program().scratch_bytes;
-    for (size_t i = 0; i < program().variables.size(); ++i) {
-      const isa::Variable& v = program().variables[i];
-      switch (v.kind) {
-        case isa::VariableKind::kInput: inputs_.push_back(i); break;
-        case isa::VariableKind::kOutput: outputs_.push_back(i); break;
-        case isa::VariableKind::kStateBuffer:
-          memory_.sbuf_peak_bytes_per_partition =
-              std::max(memory_.sbuf_peak_bytes_per_partition, v.address + v.partition_bytes);
-          break;
-        case isa::VariableKind::kPsum:
-          memory_.psum_peak_bytes_per_partition =
-              std::max(memory_.psum_peak_bytes_per_partition, v.address + v.partition_bytes);
-          break;
-        default: break;
-      }
-      if (v.kind == isa::VariableKind::kInput || (v.kind == isa::VariableKind::kOutput && v.alias < 0)) {
-        memory_.hbm_io_bytes += v.bytes;
-      }
-    }
-    // Variables may share a file: its bytes are on the device once.
-    std::vector<std::string> files;
-    for (const isa::Variable& v : program().variables) {
-      if (v.kind == isa::VariableKind::kFile) files.push_back(v.file);
-    }
-    std::sort(files.begin(), files.end());
-    files.erase(std::unique(files.begin(), files.end()), files.end());
-    for (const std::string& file : files) {
-      const auto it = neff_->files.find(file);
-      if (it != neff_->files.end()) memory_.hbm_constant_bytes += static_cast<int64_t>(it->second.size());
-    }
-  }
 
   // Addresses that are the same in every run: constants and scratch.
   absl::Status BindFixed() {
@@ -302,6 +301,15 @@ std::shared_ptr<HbmBuffer> Core::Wrap(uint8_t* data, int64_t size, int64_t charg
 
 std::shared_ptr<Core> Core::Create(int index, int64_t hbm_bytes) {
   return std::make_shared<CoreImpl>(index, hbm_bytes);
+}
+
+absl::StatusOr<ProgramProfile> ProfileProgram(const neff::Neff& neff) {
+  if (absl::Status s = isa::Validate(neff.program); !s.ok()) return s;
+  if (absl::Status s = CheckRaces(neff.program); !s.ok()) return s;
+  ProgramProfile profile;
+  profile.timing = ComputeTiming(neff.program, &profile.trace);
+  profile.memory = MeasureMemory(neff);
+  return profile;
 }
 
 absl::StatusOr<ExecutorKind> ExecutorKindFromEnvironment() {

@@ -12,6 +12,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
+#include "device_sim/timing_trace.h"
 #include "serialization/isa/program.h"
 #include "serialization/neff/neff.h"
 
@@ -65,6 +66,15 @@ struct MemoryUse {
   int64_t sbuf_peak_bytes_per_partition = 0;
   int64_t psum_peak_bytes_per_partition = 0;
 };
+
+// What a run would do, found without one: times, memory, and every instruction and transfer.
+struct ProgramProfile {
+  ProgramTiming timing;
+  MemoryUse memory;
+  TimingTrace trace;
+};
+// Errors: InvalidArgument as of Core::Load.
+absl::StatusOr<ProgramProfile> ProfileProgram(const neff::Neff& neff);
 
 // Which executor runs programs. kFast falls back to nothing: both run every valid program.
 enum class ExecutorKind { kFast, kInterpreter };

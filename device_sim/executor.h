@@ -10,6 +10,7 @@
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
 #include "device_sim/device.h"
+#include "device_sim/timing_trace.h"
 #include "serialization/isa/program.h"
 
 namespace glia::device {
@@ -39,8 +40,9 @@ absl::StatusOr<std::unique_ptr<Executor>> MakeFastExecutor(const isa::Program& p
 // Also deadlocks: a wait that no increment can satisfy.
 absl::Status CheckRaces(const isa::Program& program);
 
-// The cost model. A function of the program alone.
-ProgramTiming ComputeTiming(const isa::Program& program);
+// The cost model. A function of the program alone: the times are the same with a trace (which is
+// appended to, if not null) as without.
+ProgramTiming ComputeTiming(const isa::Program& program, TimingTrace* trace = nullptr);
 
 // An order of a segment's instructions in which running them one after the other, each transfer at its
 // trigger, respects all semaphores. Pairs of (engine, index in its stream).

@@ -1,3 +1,4 @@
+#include <array>
 #include <random>
 #include <vector>
 
@@ -214,6 +215,92 @@ TEST(Timing, DeterministicAndGrowsWithTheWork) {
     EXPECT_GT(once, previous);
     previous = once;
   }
+}
+
+// Transfers in and out, engines that wait for each other and for their own results, a port in use.
+isa::Program MixedProgram() {
+  ProgramBuilder b;
+  const uint32_t in = b.Hbm(isa::VariableKind::kInput, "in", DType::kU8, {1 << 20});
+  const uint32_t scratch = b.Scratch("scratch", 1 << 20);
+  const Operand x = b.SbufTile(128, 300), y = b.SbufTile(128, 300), z = b.SbufTile(128, 300);
+  b.AddUnordered(Engine::kPool, Fill(b.SbufTile(128, 50)));
+  b.AddUnordered(Engine::kDve, Fill(b.SbufTile(128, 50)));
+  for (int i = 0; i < 4; ++i) {
+    b.AddUnordered(Engine::kSp, b.Trigger(Move(scratch, in, 1 << 20), static_cast<uint16_t>(4 * (i % 2))));
+    b.Do(Engine::kPool, Fill(x));
+    b.Do(Engine::kAct, Copy(y, x));
+    b.AddUnordered(Engine::kAct, Copy(z, y));
+    b.Do(Engine::kDve, Make(Opcode::kTensorCopy, x, z));
+  }
+  isa::Terminator jump;
+  jump.kind = isa::TerminatorKind::kJump;
+  jump.target = 1;
+  b.EndSegment(jump);
+  b.Do(Engine::kDve, Fill(x));
+  return b.Build();
+}
+
+TEST(TimingTrace, ChangesNoTime) {
+  const isa::Program p = MixedProgram();
+  TimingTrace trace;
+  const ProgramTiming with = ComputeTiming(p, &trace), without = ComputeTiming(p);
+  ASSERT_EQ(with.segments.size(), without.segments.size());
+  for (size_t i = 0; i < with.segments.size(); ++i) {
+    EXPECT_EQ(with.segments[i].duration_ps, without.segments[i].duration_ps);
+    EXPECT_EQ(with.segments[i].busy_ps, without.segments[i].busy_ps);
+    EXPECT_EQ(with.segments[i].hbm_read_bytes, without.segments[i].hbm_read_bytes);
+    EXPECT_EQ(with.segments[i].hbm_write_bytes, without.segments[i].hbm_write_bytes);
+  }
+}
+
+// Each start follows from the event that is named as its cause.
+TEST(TimingTrace, EveryStartIsExplained) {
+  const isa::Program p = MixedProgram();
+  TimingTrace trace;
+  const ProgramTiming timing = ComputeTiming(p, &trace);
+  std::array<int, 5> seen = {};
+  int ports = 0;
+  size_t instructions = 0;
+  std::array<int64_t, isa::kEngines> busy = {};
+  for (const TraceEvent& e : trace.events) {
+    ++seen[static_cast<size_t>(e.cause)];
+    if (e.queue < 0) ++instructions;
+    if (e.queue < 0 && e.segment == 0) busy[static_cast<size_t>(e.engine)] += e.free_ps - e.start_ps;
+    EXPECT_LE(e.ready_ps, e.start_ps);
+    EXPECT_LE(e.start_ps, e.free_ps);
+    EXPECT_LE(e.free_ps, e.complete_ps);
+    if (e.port_event != kNoEvent) {
+      ++ports;
+      EXPECT_EQ(e.start_ps, trace.events[e.port_event].free_ps);
+    } else {
+      EXPECT_EQ(e.start_ps, e.ready_ps);
+    }
+    if (e.cause_event == kNoEvent) {
+      EXPECT_EQ(e.ready_ps, 0);
+      continue;
+    }
+    const TraceEvent& cause = trace.events[e.cause_event];
+    EXPECT_EQ(cause.segment, e.segment);
+    const int64_t hop = isa::cost::kSemaphoreHopPs;
+    switch (e.cause) {
+      case WaitCause::kEngine: EXPECT_EQ(e.ready_ps, cause.free_ps); break;
+      case WaitCause::kSemaphore: EXPECT_EQ(e.ready_ps, cause.complete_ps + hop); break;
+      case WaitCause::kResult: EXPECT_EQ(e.ready_ps, cause.complete_ps + hop); break;
+      case WaitCause::kTrigger: EXPECT_EQ(e.ready_ps, cause.complete_ps + isa::cost::kDmaStartPs); break;
+      case WaitCause::kQueue: EXPECT_EQ(e.ready_ps, cause.complete_ps); break;
+    }
+  }
+  for (const int count : seen) EXPECT_GT(count, 0);
+  EXPECT_GT(ports, 0);
+  size_t expected = 0;
+  for (const auto& segment : p.segments) {
+    for (const auto& stream : segment.streams) expected += stream.size();
+  }
+  EXPECT_EQ(instructions, expected);
+  for (int e = 0; e < isa::kEngines; ++e) EXPECT_EQ(busy[e], timing.segments[0].busy_ps[e]);
+  ASSERT_EQ(trace.last_event.size(), p.segments.size());
+  EXPECT_EQ(trace.events[trace.last_event[0]].complete_ps + isa::cost::kSemaphoreHopPs,
+            timing.segments[0].duration_ps);
 }
 
 }  // namespace

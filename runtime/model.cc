@@ -356,18 +356,10 @@ NRT_STATUS nrt_free_model_tensor_info(nrt_tensor_info_array_t* tensor_info) {
 NRT_STATUS glia_nrt_get_model_statistics(const nrt_model_t* model,
                                          glia_nrt_model_statistics_t* statistics) {
   return Ask("glia_nrt_get_model_statistics", model, statistics, [](const nrt_model& m) {
-    const glia::device::MemoryUse& memory = m.program->memory();
-    glia_nrt_model_statistics_t s = {};
-    {
-      std::lock_guard<std::mutex> lock(m.mutex);
-      s.executions = m.executions;
-      s.last_simulated_ps = static_cast<uint64_t>(m.last_simulated_ps);
-    }
-    s.hbm_constant_bytes = static_cast<uint64_t>(memory.hbm_constant_bytes);
-    s.hbm_scratch_bytes = static_cast<uint64_t>(memory.hbm_scratch_bytes);
-    s.hbm_io_bytes = static_cast<uint64_t>(memory.hbm_io_bytes);
-    s.sbuf_peak_bytes = static_cast<uint64_t>(memory.sbuf_peak_bytes_per_partition);
-    s.psum_peak_bytes = static_cast<uint64_t>(memory.psum_peak_bytes_per_partition);
+    glia_nrt_model_statistics_t s = glia::runtime::MemoryStatistics(m.program->memory());
+    std::lock_guard<std::mutex> lock(m.mutex);
+    s.executions = m.executions;
+    s.last_simulated_ps = static_cast<uint64_t>(m.last_simulated_ps);
     return s;
   });
 }

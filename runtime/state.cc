@@ -106,6 +106,16 @@ NRT_STATUS FromStatus(absl::string_view function, const absl::Status& status) {
   return Fail(CodeOf(status), absl::StrCat(function, ": ", status.message()));
 }
 
+glia_nrt_model_statistics_t MemoryStatistics(const device::MemoryUse& memory) {
+  glia_nrt_model_statistics_t s = {};
+  s.hbm_constant_bytes = static_cast<uint64_t>(memory.hbm_constant_bytes);
+  s.hbm_scratch_bytes = static_cast<uint64_t>(memory.hbm_scratch_bytes);
+  s.hbm_io_bytes = static_cast<uint64_t>(memory.hbm_io_bytes);
+  s.sbuf_peak_bytes = static_cast<uint64_t>(memory.sbuf_peak_bytes_per_partition);
+  s.psum_peak_bytes = static_cast<uint64_t>(memory.psum_peak_bytes_per_partition);
+  return s;
+}
+
 NRT_STATUS CheckOpen(absl::string_view function) {
   State& state = GetState();
   std::shared_lock<std::shared_mutex> lock(state.mutex);

@@ -17,6 +17,7 @@
 #include "absl/strings/string_view.h"
 #include "device_sim/device.h"
 #include "nrt/nrt.h"
+#include "nrt/nrt_glia.h"
 #include "runtime/environment.h"
 
 // A tensor's memory and the part of it that the tensor is. Changed by nrt_tensor_attach_buffer only,
@@ -113,6 +114,9 @@ NRT_STATUS Fail(NRT_STATUS status, absl::string_view message);
 NRT_STATUS FailHandle(absl::string_view function, absl::string_view kind);
 // For errors of loading and running.
 NRT_STATUS FromStatus(absl::string_view function, const absl::Status& status);
+
+// What is occupied; the other fields are 0.
+glia_nrt_model_statistics_t MemoryStatistics(const device::MemoryUse& memory);
 
 // NRT_SUCCESS between nrt_init and nrt_close.
 NRT_STATUS CheckOpen(absl::string_view function);

@@ -5,15 +5,34 @@
 #include <string>
 #include <vector>
 
+#include "serialization/neff/neff.h"
+#include "tools/arguments.h"
+#include "tools/files.h"
+
 namespace glia::tools {
 
-int Compile(const std::vector<std::string>& words);
+// Without libtorch.
+int CompileHlo(const std::vector<std::string>& words);
+// `traced` reads traced modules.
+int Profile(const std::vector<std::string>& words, const TracedReader& traced);
+// NEFF files only.
+int InspectNeffFile(const std::vector<std::string>& words);
+// `path`: where the bytes come from, for messages.
+void PrintNeff(const std::string& path, const neff::Blob& bytes, bool disassemble);
+
+const std::vector<OptionSpec>& InspectOptions();
+std::string CompileHloUsage();
+std::string ProfileUsage();
+std::string InspectUsage();
+
+// With libtorch.
+int Compile(const std::vector<std::string>& words);  // of HLO too
 int Run(const std::vector<std::string>& words);
 int Inspect(const std::vector<std::string>& words);
+std::vector<NamedNeff> NeffsOfTraced(const std::string& path);
 
 std::string CompileUsage();
 std::string RunUsage();
-std::string InspectUsage();
 
 }  // namespace glia::tools
 

@@ -9,6 +9,7 @@
 #include <cstring>
 #include <stdexcept>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "frontend/trace.h"
 #include "runtime/torch/tensor_spec.h"
@@ -21,7 +22,8 @@ namespace {
 
 const std::vector<OptionSpec>& Options() {
   static const auto* const options = new std::vector<OptionSpec>{
-      {"--input", "TYPE[SHAPE]", "an input of the model, such as f32[1,784]; once for each, in order"},
+      {"--input", "TYPE[SHAPE]",
+       "an input of the model, such as f32[1,784]; once for each, in order"},
       {"--output", "FILE.pt", "where the traced module goes"},
       {"--name", "NAME", "of the NEFF (default: the model's)"},
       {"--dynamic-batch", nullptr, "the module takes any batch size (dimension 0)"},
@@ -36,7 +38,7 @@ const std::vector<OptionSpec>& Options() {
 std::string CompileUsage() {
   return absl::StrCat(
       "compile MODEL.pt --input TYPE[SHAPE] ... --output OUT.pt [-- NEURONX-CC OPTIONS]\n",
-      DescribeOptions(Options()));
+      DescribeOptions(Options()), "glia ", CompileHloUsage());
 }
 
 int Compile(const std::vector<std::string>& words) {
@@ -44,6 +46,8 @@ int Compile(const std::vector<std::string>& words) {
   if (arguments.positional().size() != 1 || !arguments.Has("--output")) {
     throw std::runtime_error("usage: glia " + CompileUsage());
   }
+  // What is to come out tells what goes in; HLO takes a part of the options.
+  if (absl::EndsWith(arguments.Get("--output"), ".neff")) return CompileHlo(words);
   const torch::jit::Module model = LoadModule(arguments.positional()[0]);
   std::vector<c10::IValue> inputs;
   for (const std::string& text : arguments.All("--input")) {

@@ -28,9 +28,11 @@ for closure in torch_neuron_deps digits_deploy_deps; do
 done
 
 # Torch stays in the frontend and in runtime/torch.
-for closure in compiler_deps nrt_deps neff_deps hlo_deps; do
+for closure in compiler_deps nrt_deps neff_deps hlo_deps glia_hlo_deps; do
   refuse $closure '^@libtorch//'
 done
+
+expect glia_hlo_deps '^//compiler:compile$'
 
 # A stage depends on serialization, never on another stage.
 refuse compiler_deps '^//(frontend|runtime|device_sim)[/:]'

@@ -1,5 +1,6 @@
 """The `glia` command line as a user meets it: models go in, files and messages come out."""
 
+import json
 import os
 import re
 import subprocess
@@ -360,6 +361,47 @@ class GliaTest(unittest.TestCase):
         self.assertIn("there is no lowering for it", first_line)
         self.assertIn("torch.fft.fft(x)", message)  # the user's line
 
+    def test_profile(self):
+        text = self.run_glia("profile", f"{self.shared}/mlp.pt")
+        for part in ("us simulated", "roofline", "critical path", "aten::addmm"):
+            self.assertIn(part, text)
+        timeline = f"{self.dir}/timeline.json"
+        found = json.loads(self.run_glia("profile", f"{self.shared}/mlp.pt", "--json",
+                                         "--timeline", timeline))["profiles"]
+        self.assertEqual(len(found), 1)
+        simulated = f"{found[0]['simulated_us']:.6f} us"
+        self.assertIn(simulated, text)
+        # Running it takes as long.
+        self.assertIn(simulated, self.run_glia("inspect", f"{self.shared}/mlp.pt"))
+        with open(timeline, encoding="ascii") as file:
+            self.assertGreater(len(json.load(file)["traceEvents"]), 10)
+        self.assertIn("was not traced", self.fails("profile", f"{self.shared}/mlp_scripted.pt"))
+        self.assertIn("usage: glia profile", self.fails("profile"))
+        self.assertIn("cannot write", self.fails("profile", f"{self.shared}/mlp.pt",
+                                                 f"--timeline={self.dir}/missing/x"))
+
+    def test_hlo(self):
+        hlo = f"{self.dir}/add.hlo"
+        with open(hlo, "w", encoding="ascii") as file:
+            file.write("""ENTRY main {
+                x = f32[300] parameter(0)
+                ROOT y = f32[300] add(x, x)
+              }""")
+        neff = f"{self.dir}/add.neff"
+        self.assertIn("2 HLO instructions", self.run_glia("compile", hlo, "--output", neff))
+        text = self.run_glia("profile", neff)
+        self.assertEqual(text, self.run_glia("profile", hlo))
+        self.assertIn("us simulated", text)
+        self.assertIn("archive", self.run_glia("inspect", neff))
+        self.assertIn('unknown compiler option "--bogus"',
+                      self.fails("profile", hlo, "--", "--bogus"))
+        with open(hlo, "w", encoding="ascii") as file:
+            file.write("ENTRY main { x = f32[300] parameter(0) ROOT y = f32[300] frob(x) }")
+        self.assertIn("frob", self.fails("compile", hlo, f"--output={self.dir}/bad.neff"))
+        with open(neff, "r+b") as file:
+            file.truncate(2000)
+        self.assertIn("truncated NEFF", self.fails("profile", neff))
+
     def test_options(self):
         model = f"{self.shared}/mlp_scripted.pt"
         message = self.compile_fails(model, "--inputs", "f32[1,784]")
@@ -397,7 +439,7 @@ class GliaTest(unittest.TestCase):
 
     def test_help_and_unknown_commands(self):
         text = self.run_glia("--help")
-        for command in ("compile", "run", "inspect"):
+        for command in ("compile", "run", "inspect", "profile"):
             self.assertIn(f"glia {command} ", text)
             self.assertTrue(self.run_glia(command, "--help").startswith(f"usage: glia {command} "))
         for words, message in (((), "usage:"), (("bake",), "glia: no such command: bake")):
