@@ -2,6 +2,7 @@
 #include "absl/strings/str_join.h"
 #include "compiler/codegen/codegen_testing.h"
 #include "serialization/hlo/builder.h"
+#include "serialization/isa/cost.h"
 
 namespace glia::compiler {
 namespace {
@@ -89,6 +90,54 @@ TEST(DotTest, AutoCastGivesHalfPrecisionProducts) {
   // The test values are exact in bf16.
   for (const DotCase& c : {kCases[3], kCases[5], kCases[12]})
     GLIA_EXPECT_OK(Check(c, {1e-4, 1e-5}, options));
+}
+
+// x . constant, or constant . x.
+std::unique_ptr<hlo::Module> WithConstant(const DotCase& c, bool left) {
+  hlo::Builder b("dot");
+  const auto operand = [&](const std::vector<int64_t>& dims, bool constant) {
+    const Shape shape(c.type, dims);
+    return constant ? Constant(&b, RandomLiteral(shape, 3)) : Parameter(&b, 0, shape);
+  };
+  const hlo::Op x = operand(c.lhs, left), y = operand(c.rhs, !left);
+  auto module = b.Build(DotGeneral(x, y, c.dims, c.result));
+  EXPECT_TRUE(module.ok()) << module.status().message();
+  return module.ok() ? *std::move(module) : nullptr;
+}
+
+TEST(DotTest, ConstantOperands) {
+  for (const bool cast : {false, true}) {
+    CodegenOptions options;
+    if (cast) options.auto_cast = AutoCast::kMatmult;
+    for (const bool left : {false, true}) {
+      for (const DotCase& c : kCases) {
+        SCOPED_TRACE(absl::StrCat(left ? "constant " : "", "[", absl::StrJoin(c.lhs, ","), "] . [",
+                                  absl::StrJoin(c.rhs, ","), "] ", std::string(hlo::Name(c.type))));
+        const auto module = WithConstant(c, left);
+        const Shape shape(c.type, left ? c.rhs : c.lhs);
+        GLIA_EXPECT_OK(CheckModule(*module, {RandomLiteral(shape, 4)}, {1e-4, 1e-5}, options));
+      }
+    }
+  }
+}
+
+// The weight of a linear layer, [out, in], is in the NEFF as the tensor engine reads it.
+TEST(DotTest, ConstantsAreLaidOutWhileCompiling) {
+  CodegenOptions options;
+  options.auto_cast = AutoCast::kMatmult;
+  const DotCase c = {{64, 768}, {768, 768}, {{1}, {1}, {}, {}}};
+  const auto neff = Generate(*WithConstant(c, false), options);
+  ASSERT_TRUE(neff.ok()) << neff.status().message();
+  int64_t constant_bytes = 0;
+  for (const isa::Variable& v : neff->program.variables) {
+    if (v.kind == isa::VariableKind::kFile) constant_bytes += v.bytes;
+  }
+  EXPECT_EQ(constant_bytes, 768 * 768 * 2);  // once, as bf16
+  for (const isa::DmaDescriptor& dma : neff->program.dmas) {
+    if (neff->program.variables[dma.src_var].kind != isa::VariableKind::kFile) continue;
+    const isa::DmaRows rows = isa::DmaRowStructure(neff->program, dma).src;
+    EXPECT_GE(rows.row_bytes, 4096);
+  }
 }
 
 TEST(DotTest, OperandsThatAreViews) {

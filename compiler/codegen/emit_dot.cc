@@ -134,6 +134,10 @@ class DotEmitter {
     Piece piece;
     piece.slots = view.dims[1];
     piece.free = view.dims[2];
+    if (const absl::optional<Nd> constant = e_.ArrangeConstant(view, compute_)) {
+      piece.tile = e_.LoadShared(*constant, 1);
+      return piece;
+    }
     const absl::optional<Tile> found = e_.FindShared(view, 1, compute_);
     piece.tile = found.has_value()                      ? *found
                  : InSbuf(view) || WantsTranspose(view) ? LoadTransposed(view)

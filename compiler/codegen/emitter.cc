@@ -202,29 +202,6 @@ Nd Emitter::NewBuffer(DType dtype, Dims dims, absl::string_view name) {
   return DenseNd(AddVariable(std::move(v)), dtype, std::move(dims));
 }
 
-absl::StatusOr<Nd> Emitter::AddConstant(const hlo::Literal& literal) {
-  const absl::StatusOr<DType> dtype = DeviceType(literal.shape().type);
-  if (!dtype.ok()) return dtype.status();
-  const auto found = constants_.find(literal.raw());
-  if (literal.raw() != nullptr && found != constants_.end() && found->second.dtype == *dtype &&
-      found->second.elements() == literal.elements()) {
-    return DenseNd(found->second.var, *dtype, literal.shape().dims);
-  }
-  isa::Variable v;
-  v.kind = isa::VariableKind::kFile;
-  v.dtype = *dtype;
-  v.shape = literal.shape().dims;
-  v.bytes = literal.bytes();
-  v.name = absl::StrCat("const", files_.size());
-  v.file = v.name;
-  // The copy shares the bytes and keeps them alive.
-  auto owner = std::make_shared<hlo::Literal>(literal);
-  files_[v.file] = neff::Blob::View(owner, owner->raw(), static_cast<size_t>(v.bytes));
-  const Nd nd = DenseNd(AddVariable(std::move(v)), *dtype, literal.shape().dims);
-  if (literal.raw() != nullptr) constants_[literal.raw()] = nd;
-  return nd;
-}
-
 // ---- Computations ----
 
 absl::Status Emitter::EmitInstruction(const Instruction& hlo) {

@@ -26,6 +26,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
@@ -120,6 +121,10 @@ class Emitter {
   Nd NewBuffer(DType dtype, Dims dims, absl::string_view name = "scratch");
   // A constant of the program; shares the literal's bytes.
   absl::StatusOr<Nd> AddConstant(const hlo::Literal& literal);
+  // The elements of a view of a constant as a dense constant of `dtype` with the view's dims, laid
+  // out while compiling: its own type, or one that the device would round fp32 to. Nothing for a
+  // view of anything else, or another type.
+  absl::optional<Nd> ArrangeConstant(const Nd& view, DType dtype);
 
   // Emits a called computation with these leaves for its parameters (all parameters' leaves in
   // order), and gives the leaves of its root. Views among them are fine.
@@ -255,6 +260,7 @@ class Emitter {
                 isa::IndexSide side);
   uint32_t DebugEntry();
   uint32_t AddVariable(isa::Variable variable);
+  Nd AddFile(DType dtype, const Dims& dims, neff::Blob bytes);
   void SetScalar(const Scalar& scalar, float* imm, Operand* operand);
   void ForgetVar(uint32_t var);
   void Remember(CacheEntry entry);
@@ -270,6 +276,8 @@ class Emitter {
   absl::flat_hash_map<const hlo::Instruction*, std::vector<Nd>> values_;
   absl::flat_hash_map<const hlo::Instruction*, std::vector<int64_t>> output_of_;  // entry roots
   absl::flat_hash_map<const void*, Nd> constants_;  // by the literal's bytes
+  // By variable: views of a constant, and the constants they were made into.
+  absl::flat_hash_map<uint32_t, std::vector<std::pair<Nd, Nd>>> arranged_;
   std::vector<uint32_t> outputs_;
   std::vector<bool> output_taken_;
   absl::flat_hash_map<uint32_t, std::vector<CacheEntry>> cache_;  // by HBM variable
