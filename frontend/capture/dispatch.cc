@@ -8,6 +8,7 @@
 #include "frontend/capture/record.h"
 #include "frontend/capture/storage.h"
 #include "frontend/capture/sync.h"
+#include "frontend/capture/varying.h"
 
 namespace glia::capture {
 namespace {
@@ -116,11 +117,12 @@ void BoxedKernel(const c10::OperatorHandle& op, c10::DispatchKeySet, torch::jit:
     return RunOnHost(*plan.op, stack, "the shape of its result depends on the contents of a mask",
                      true);
   }
-  if (plan.same_arguments) {
-    node = RecordOp(*plan.functional, arguments);
-  } else {
-    node = RecordOp(*plan.functional, FunctionalArguments(plan, arguments));
-  }
+  const auto record = [&plan](Arguments functional) {
+    NodePtr varying;
+    if (plan.factor >= 0) varying = RecordVaryingFactor(*plan.functional, plan.factor, functional);
+    return varying ? varying : RecordOp(*plan.functional, functional);
+  };
+  node = plan.same_arguments ? record(arguments) : record(FunctionalArguments(plan, arguments));
   if (!node) return RunOnHost(*plan.op, stack, "there is no lowering for it", false);
 
   for (const OpPlan::Write& w : plan.writes) {

@@ -7,6 +7,8 @@
 #include <string>
 #include <unordered_map>
 
+#include "frontend/capture/varying.h"
+
 namespace glia::capture {
 namespace {
 
@@ -223,6 +225,7 @@ OpPlan MakePlan(const c10::OperatorHandle& op) {
       // aten::index is tagged for its masks; the kernel looks for those.
       plan.host_reason = "the shape of its result depends on the contents of a tensor";
     }
+    plan.factor = FactorArgument(plan.functional->name);
     if (plan.host_reason != nullptr) plan.functional = nullptr;
   }
   return plan;

@@ -34,6 +34,8 @@ struct OpPlan {
   std::vector<Write> writes;
   // For each return of `op`: the written argument that it is (>= 0), or ~result of functional.
   std::vector<int> returns;
+  // FactorArgument of `functional`.
+  int factor = -1;
   // Whether to refuse a written argument that overlaps itself, as eager does.
   bool check_overlap = true;
 };

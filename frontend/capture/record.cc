@@ -15,35 +15,17 @@
 #include "frontend/capture/storage.h"
 #include "frontend/capture/sync.h"
 #include "frontend/capture/trace_session.h"
+#include "frontend/capture/varying.h"
 
 namespace glia::capture {
 namespace {
 
-// Numbers of the program are constants of the graph, so that the compiler can fold them; but one
-// that keeps changing would compile a graph for each value. After this many different values in
-// equal calls they become inputs.
-constexpr int kMaxConstants = 8;
+thread_local bool numbers_are_inputs = false;
 
 struct OpMemo : NodeInfo {
   // Backend generation << 2 | 1 (supported) or 2 (not).
   mutable std::atomic<uint64_t> support{0};
-  mutable std::atomic<int> num_constants{0};
-  mutable std::atomic<uint64_t> constants[kMaxConstants] = {};
-
-  // Whether calls with this combination of numbers keep them as constants.
-  bool KeepConstant(uint64_t bits) const {
-    const int n = num_constants.load(std::memory_order_acquire);
-    for (int i = 0; i < std::min(n, kMaxConstants); ++i) {
-      if (constants[i].load(std::memory_order_relaxed) == bits) return n <= kMaxConstants;
-    }
-    const int slot = num_constants.fetch_add(1);
-    if (slot >= kMaxConstants) {
-      num_constants.store(kMaxConstants + 1);
-      return false;
-    }
-    constants[slot].store(bits, std::memory_order_relaxed);
-    return true;
-  }
+  mutable VaryingNumbers numbers;
 };
 
 // A tensor among the arguments; undefined when it is absent.
@@ -209,6 +191,9 @@ Value ReadOperand(const at::Tensor& t, bool keep_constants, const Operands& oper
 
 }  // namespace
 
+NumbersAreInputs::NumbersAreInputs() : before_(numbers_are_inputs) { numbers_are_inputs = true; }
+NumbersAreInputs::~NumbersAreInputs() { numbers_are_inputs = before_; }
+
 std::string SchemaOf(const OpInfo& op) {
   std::ostringstream os;
   os << op.handle.schema();
@@ -234,7 +219,8 @@ NodePtr RecordOp(const OpInfo& op, c10::ArrayRef<c10::IValue> arguments) {
     any_number = true;
     numbers = numbers * 31 + NumberBits(t);
   }
-  const bool keep_constants = trace != nullptr || !any_number || memo.KeepConstant(numbers);
+  const bool keep_constants =
+      trace != nullptr || !any_number || (!numbers_are_inputs && memo.numbers.IsConstant(numbers));
   NodePtr node = c10::make_intrusive<Node>(NodeKind::kOp, info);
   for (const at::Tensor& t : operands)
     node->operands.push_back(ReadOperand(t, keep_constants, operands));

@@ -11,6 +11,18 @@ namespace glia::capture {
 // while a trace records that is an error. Shape errors are libtorch's.
 NodePtr RecordOp(const OpInfo& op, c10::ArrayRef<c10::IValue> arguments);
 
+// While it lives, numbers that this thread records become inputs at once.
+class NumbersAreInputs {
+ public:
+  NumbersAreInputs();
+  ~NumbersAreInputs();
+  NumbersAreInputs(const NumbersAreInputs&) = delete;
+  NumbersAreInputs& operator=(const NumbersAreInputs&) = delete;
+
+ private:
+  const bool before_;
+};
+
 // Return `i` of the operator as new device tensors.
 c10::IValue MakeReturn(const NodePtr& node, size_t i);
 

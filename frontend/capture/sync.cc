@@ -29,6 +29,7 @@ BackendSlot& Slot() {
 }
 
 std::atomic<uint32_t> generation{0};
+std::atomic<uint64_t> step_number{0};
 
 void Check(const absl::Status& status, const char* what) {
   TORCH_CHECK(status.ok(), what, ": ", std::string(status.message()));
@@ -87,6 +88,8 @@ std::shared_ptr<Backend> GetBackend() {
   return slot.backend;
 }
 
+uint64_t StepNumber() { return step_number.load(std::memory_order_relaxed); }
+
 uint32_t BackendGeneration() { return generation.load(std::memory_order_relaxed); }
 
 Value Upload(const at::Tensor& cpu) {
@@ -136,6 +139,7 @@ void Execute(const std::vector<StorageStatePtr>& storages) {
     jobs.push_back({s.get(), std::move(contents), it->second});
   }
   if (jobs.empty()) return;
+  step_number.fetch_add(1, std::memory_order_relaxed);
   const std::shared_ptr<Graph> graph = BuildGraph(outputs);
   for (const NodePtr& input : graph->inputs) {
     TORCH_CHECK(input->parameter < 0,

@@ -30,6 +30,9 @@ void Execute(const std::vector<StorageStatePtr>& storages);
 // conjugate and negative bits applied. An error while a trace records: callers check first.
 at::Tensor Download(const at::Tensor& t);
 
+// Counts the graphs executed: recording between two of them is a step.
+uint64_t StepNumber();
+
 // Changes with every SetBackend.
 uint32_t BackendGeneration();
 
