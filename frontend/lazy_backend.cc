@@ -2,6 +2,7 @@
 
 #include <ATen/Functions.h>
 
+#include <atomic>
 #include <chrono>
 #include <cstring>
 #include <utility>
@@ -22,13 +23,15 @@ namespace {
 constexpr int kCore = 0;
 // Steps that may wait for the device at once, beyond which mark_step blocks.
 constexpr size_t kMaxInflight = 8;
+// Runs in a row with new weights after which a graph has none.
+constexpr int kMaxMisses = 3;
 
 capture::Metric& Metric(const char* name) { return capture::Counter(name); }
 
 absl::Status FromNrt(NRT_STATUS status, absl::string_view what) {
   if (status == NRT_SUCCESS) return absl::OkStatus();
-  const std::string message = absl::StrCat(what, ": ", nrt_get_status_as_str(status), ": ",
-                                           glia_nrt_last_error());
+  const std::string message =
+      absl::StrCat(what, ": ", nrt_get_status_as_str(status), ": ", glia_nrt_last_error());
   switch (status) {
     case NRT_RESOURCE:
       return absl::ResourceExhaustedError(message);
@@ -69,14 +72,16 @@ class Completion {
 };
 
 size_t DeviceBytes(const capture::TensorMeta& meta) {
-  return static_cast<size_t>(meta.numel()) *
-         c10::elementSize(neuron::DeviceDtype(meta.dtype));
+  return static_cast<size_t>(meta.numel()) * c10::elementSize(neuron::DeviceDtype(meta.dtype));
 }
 
 class Buffer : public capture::DeviceData {
  public:
   Buffer(capture::TensorMeta meta, nrt_tensor_t* tensor, std::shared_ptr<Completion> completion)
-      : DeviceData(std::move(meta)), tensor_(tensor), completion_(std::move(completion)) {}
+      : DeviceData(std::move(meta)), tensor_(tensor), completion_(std::move(completion)) {
+    static std::atomic<uint64_t> last_id{0};
+    id_ = ++last_id;
+  }
   ~Buffer() override { nrt_tensor_free(&tensor_); }
 
   bool Ready() const override { return completion_ == nullptr || completion_->done(); }
@@ -84,8 +89,11 @@ class Buffer : public capture::DeviceData {
     return completion_ == nullptr ? absl::OkStatus() : completion_->Wait();
   }
   nrt_tensor_t* tensor() const { return tensor_; }
+  // Never given twice: what an id stands for never changes, since buffers do not.
+  uint64_t id() const { return id_; }
 
  private:
+  uint64_t id_;
   nrt_tensor_t* tensor_;
   const std::shared_ptr<Completion> completion_;  // null when the contents were always there
 };
@@ -93,12 +101,19 @@ class Buffer : public capture::DeviceData {
 absl::StatusOr<std::shared_ptr<Buffer>> MakeBuffer(capture::TensorMeta meta,
                                                    std::shared_ptr<Completion> completion) {
   nrt_tensor_t* tensor = nullptr;
-  absl::Status status =
-      FromNrt(nrt_tensor_allocate(NRT_TENSOR_PLACEMENT_DEVICE, kCore, DeviceBytes(meta), nullptr,
-                                  &tensor),
-              "device memory");
+  absl::Status status = FromNrt(
+      nrt_tensor_allocate(NRT_TENSOR_PLACEMENT_DEVICE, kCore, DeviceBytes(meta), nullptr, &tensor),
+      "device memory");
   if (!status.ok()) return status;
   return std::make_shared<Buffer>(std::move(meta), tensor, std::move(completion));
+}
+
+absl::StatusOr<std::unique_ptr<hlo::Module>> LowerGraph(const capture::Graph& graph,
+                                                        const std::string& hash) {
+  Metric("lazy.hlo_built").Add(1);
+  lowering::LowerOptions options;
+  options.module_name = absl::StrCat("lazy_", hash.substr(0, 8));
+  return lowering::Lower(graph, options);
 }
 
 struct FreeSet {
@@ -108,20 +123,42 @@ using SetPtr = std::unique_ptr<nrt_tensor_set_t, FreeSet>;
 
 }  // namespace
 
-struct LazyBackend::Executable {
-  ~Executable() {
+// A loaded NEFF.
+struct LazyBackend::Program {
+  ~Program() {
     if (model != nullptr) nrt_unload(model);
   }
-  std::mutex mutex;  // held while the first thread builds it
-  bool built = false;
   nrt_model_t* model = nullptr;
   std::vector<std::string> input_names;
   std::vector<std::string> output_names;
+  std::vector<size_t> output_bytes;
+  bool hit = false;
+  size_t neff_bytes = 0;
+  double compile_ms = 0;
+};
+
+// What a graph runs as. At first one program, whose inputs are all alike. When inputs turn out to
+// be the same in two runs, they are taken for weights: what depends on them only is computed once,
+// by a program of its own, and again when they change.
+struct LazyBackend::Executable {
+  std::mutex mutex;  // of everything; held while the first thread builds it
+  std::shared_ptr<Program> whole;
+  std::vector<uint64_t> last_inputs;  // ids
+
+  bool specialized = false;  // tried
+  std::shared_ptr<Program> prepare;
+  std::shared_ptr<Program> main;
+  std::vector<bool> weights;
+  std::vector<uint64_t> prepared_from;  // ids of the weights, in order
+  std::vector<std::shared_ptr<Buffer>> prepared;
+  int misses = 0;  // runs in a row with new weights
+
+  std::shared_ptr<Program> latest;
   GraphReport report;  // what does not change after building
 };
 
 struct LazyBackend::Job {
-  std::shared_ptr<Executable> executable;
+  std::shared_ptr<Program> program;
   std::vector<std::shared_ptr<Buffer>> inputs;
   std::vector<std::shared_ptr<Buffer>> outputs;
   std::shared_ptr<Completion> completion;
@@ -145,10 +182,10 @@ struct LazyBackend::Job {
       absl::Status status = input->Wait();
       if (!status.ok()) return status;
     }
-    absl::Status status = fill(executable->input_names, inputs, &in);
-    if (status.ok()) status = fill(executable->output_names, outputs, &out);
+    absl::Status status = fill(program->input_names, inputs, &in);
+    if (status.ok()) status = fill(program->output_names, outputs, &out);
     if (!status.ok()) return status;
-    return FromNrt(nrt_execute(executable->model, in.get(), out.get()), "running a lazy graph");
+    return FromNrt(nrt_execute(program->model, in.get(), out.get()), "running a lazy graph");
   }
 };
 
@@ -224,14 +261,11 @@ absl::Status LazyBackend::ToHost(capture::DeviceData& data, void* dst) {
 
 bool LazyBackend::Supports(const capture::Node& node) { return lowering::Supported(node); }
 
-absl::Status LazyBackend::Build(const capture::Graph& graph, const std::string& hash,
-                                Executable* executable) {
+absl::StatusOr<std::shared_ptr<LazyBackend::Program>> LazyBackend::Build(const std::string& hash,
+                                                                         const ModuleFn& make) {
   const auto begin = std::chrono::steady_clock::now();
   auto compile = [&]() -> absl::StatusOr<neff::Neff> {
-    Metric("lazy.hlo_built").Add(1);
-    lowering::LowerOptions lower_options;
-    lower_options.module_name = absl::StrCat("lazy_", hash.substr(0, 8));
-    auto module = lowering::Lower(graph, lower_options);
+    auto module = make();
     if (!module.ok()) return module.status();
     auto result = compiler::Compile(*std::move(module), options_);
     if (!result.ok()) return result.status();
@@ -242,39 +276,32 @@ absl::Status LazyBackend::Build(const capture::Graph& graph, const std::string& 
   Metric("lazy.disk_accesses").Add(cached->disk_accesses);
   Metric(cached->hit ? "lazy.cache_hits" : "lazy.compilations").Add(1);
 
-  GraphReport& report = executable->report;
-  report.hash = hash;
-  report.source = cached->hit ? GraphReport::Source::kDiskCache : GraphReport::Source::kCompiled;
-  report.neff_bytes = cached->neff.size();
-  report.compile_ms = std::chrono::duration<double, std::milli>(
-                          std::chrono::steady_clock::now() - begin)
-                          .count();
-
+  auto program = std::make_shared<Program>();
+  program->hit = cached->hit;
+  program->neff_bytes = cached->neff.size();
+  program->compile_ms =
+      std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin).count();
   auto* keep = new neff::Blob(cached->neff);
-  absl::Status status = FromNrt(
-      glia_nrt_load_view(cached->neff.data(), cached->neff.size(), kCore,
-                         [](void* blob) { delete static_cast<neff::Blob*>(blob); }, keep,
-                         &executable->model),
-      "loading a lazy graph");
+  absl::Status status =
+      FromNrt(glia_nrt_load_view(
+                  cached->neff.data(), cached->neff.size(), kCore,
+                  [](void* blob) { delete static_cast<neff::Blob*>(blob); }, keep, &program->model),
+              "loading a lazy graph");
   if (!status.ok()) return status;
   nrt_tensor_info_array_t* info = nullptr;
-  status = FromNrt(nrt_get_model_tensor_info(executable->model, &info), "tensors of a lazy graph");
+  status = FromNrt(nrt_get_model_tensor_info(program->model, &info), "tensors of a lazy graph");
   if (!status.ok()) return status;
   for (uint64_t i = 0; i < info->tensor_count; ++i) {
     const nrt_tensor_info_t& t = info->tensor_array[i];
-    (t.usage == NRT_TENSOR_USAGE_INPUT ? executable->input_names : executable->output_names)
-        .push_back(t.name);
+    if (t.usage == NRT_TENSOR_USAGE_INPUT) {
+      program->input_names.push_back(t.name);
+    } else {
+      program->output_names.push_back(t.name);
+      program->output_bytes.push_back(t.size);
+    }
   }
   nrt_free_model_tensor_info(info);
-  if (executable->input_names.size() != graph.inputs.size() ||
-      executable->output_names.size() != graph.outputs.size()) {
-    return absl::InternalError(absl::StrCat(
-        "the NEFF of graph ", hash, " has ", executable->input_names.size(), " inputs and ",
-        executable->output_names.size(), " outputs, the graph ", graph.inputs.size(), " and ",
-        graph.outputs.size()));
-  }
-  executable->built = true;
-  return absl::OkStatus();
+  return program;
 }
 
 absl::StatusOr<std::shared_ptr<LazyBackend::Executable>> LazyBackend::Find(
@@ -290,19 +317,158 @@ absl::StatusOr<std::shared_ptr<LazyBackend::Executable>> LazyBackend::Find(
   }
   // Threads that want the same graph wait for the first one's compilation.
   std::lock_guard<std::mutex> lock(executable->mutex);
-  if (executable->built) {
+  if (executable->whole != nullptr) {
     hits.Add(1);
     return executable;
   }
-  absl::Status status = Build(graph, graph.hash.Hex(), executable.get());
+  const std::string hash = graph.hash.Hex();
+  auto program = Build(hash, [&] { return LowerGraph(graph, hash); });
+  if (program.ok() && ((*program)->input_names.size() != graph.inputs.size() ||
+                       (*program)->output_names.size() != graph.outputs.size())) {
+    program = absl::InternalError(
+        absl::StrCat("the NEFF of graph ", hash, " has ", (*program)->input_names.size(),
+                     " inputs and ", (*program)->output_names.size(), " outputs, the graph ",
+                     graph.inputs.size(), " and ", graph.outputs.size()));
+  }
   std::lock_guard<std::mutex> graphs_lock(graphs_mutex_);
-  if (!status.ok()) {
+  if (!program.ok()) {
     auto it = graphs_.find(key);
     if (it != graphs_.end() && it->second == executable) graphs_.erase(it);
-    return status;
+    return program.status();
   }
+  executable->whole = executable->latest = *std::move(program);
+  GraphReport& report = executable->report;
+  report.hash = hash;
+  report.source =
+      executable->whole->hit ? GraphReport::Source::kDiskCache : GraphReport::Source::kCompiled;
+  report.neff_bytes = executable->whole->neff_bytes;
+  report.compile_ms = executable->whole->compile_ms;
   order_.push_back(executable);
   return executable;
+}
+
+void LazyBackend::Specialize(const capture::Graph& graph, const std::vector<bool>& weights,
+                             Executable* executable) {
+  executable->specialized = true;
+  executable->weights = weights;
+  capture::Hasher hasher;
+  for (bool weight : weights) hasher.Add(weight);
+  const std::string hash = absl::StrCat(graph.hash.Hex(), hasher.Get().Hex().substr(0, 8));
+  compiler::WeightSplit split;
+  auto ensure = [&]() -> absl::Status {
+    if (split.main != nullptr) return absl::OkStatus();
+    auto module = LowerGraph(graph, hash);
+    if (!module.ok()) return module.status();
+    auto made = compiler::SplitForWeights(*std::move(module), weights);
+    if (!made.ok()) return made.status();
+    split = *std::move(made);
+    if (split.prepare == nullptr) return absl::NotFoundError("nothing depends on weights only");
+    return absl::OkStatus();
+  };
+  auto part = [&](std::unique_ptr<hlo::Module> compiler::WeightSplit::*member) {
+    return [&, member]() -> absl::StatusOr<std::unique_ptr<hlo::Module>> {
+      absl::Status status = ensure();
+      if (!status.ok()) return status;
+      return (split.*member)->Clone();
+    };
+  };
+  auto prepare = Build(hash + "p", part(&compiler::WeightSplit::prepare));
+  // The whole program stays what the graph runs as, whatever went wrong here.
+  if (!prepare.ok()) return;
+  auto main = Build(hash + "m", part(&compiler::WeightSplit::main));
+  if (!main.ok()) return;
+  if ((*prepare)->input_names.size() != graph.inputs.size() ||
+      (*main)->input_names.size() != graph.inputs.size() + (*prepare)->output_names.size() ||
+      (*main)->output_names.size() != graph.outputs.size()) {
+    return;
+  }
+  executable->prepare = *std::move(prepare);
+  executable->main = *std::move(main);
+  executable->report.compile_ms += executable->prepare->compile_ms + executable->main->compile_ms;
+}
+
+absl::StatusOr<std::vector<std::unique_ptr<LazyBackend::Job>>> LazyBackend::MakeJobs(
+    const capture::Graph& graph, Executable* executable) {
+  std::vector<std::unique_ptr<Job>> jobs;
+  auto job = std::make_unique<Job>();
+  job->completion = std::make_shared<Completion>();
+  std::vector<uint64_t> ids;
+  for (const capture::NodePtr& input : graph.inputs) {
+    std::shared_ptr<capture::DeviceData> data = input->data;
+    if (data == nullptr) {
+      auto uploaded = ToDevice(input->host.data_ptr(), input->output());
+      if (!uploaded.ok()) return uploaded.status();
+      data = *std::move(uploaded);
+    }
+    job->inputs.push_back(std::static_pointer_cast<Buffer>(std::move(data)));
+    ids.push_back(job->inputs.back()->id());
+  }
+  for (const capture::Value& output : graph.outputs) {
+    capture::TensorMeta meta = output.meta();
+    meta.strides = capture::ContiguousStrides(meta.sizes);
+    meta.storage_offset = 0;
+    meta.wrapped_number = false;
+    auto buffer = MakeBuffer(std::move(meta), job->completion);
+    if (!buffer.ok()) return buffer.status();
+    job->outputs.push_back(*std::move(buffer));
+  }
+
+  if (!executable->specialized && executable->last_inputs.size() == ids.size()) {
+    std::vector<bool> weights;
+    bool any = false;
+    for (size_t i = 0; i < ids.size(); ++i) {
+      weights.push_back(ids[i] == executable->last_inputs[i]);
+      any = any || weights.back();
+    }
+    if (any) Specialize(graph, weights, executable);
+  }
+  executable->last_inputs = ids;
+  job->program = executable->whole;
+  if (executable->main != nullptr) {
+    std::vector<uint64_t> from;
+    for (size_t i = 0; i < ids.size(); ++i) {
+      if (executable->weights[i]) from.push_back(ids[i]);
+    }
+    const bool failed = !executable->prepared.empty() && executable->prepared[0]->Ready() &&
+                        !executable->prepared[0]->Wait().ok();
+    if (failed || from != executable->prepared_from) {
+      executable->prepared.clear();
+      executable->prepared_from.clear();
+      auto prepare = std::make_unique<Job>();
+      prepare->completion = std::make_shared<Completion>();
+      prepare->program = executable->prepare;
+      prepare->inputs = job->inputs;
+      for (size_t bytes : executable->prepare->output_bytes) {
+        capture::TensorMeta meta;
+        meta.sizes = {static_cast<int64_t>(bytes)};
+        meta.strides = {1};
+        meta.dtype = at::kByte;
+        auto buffer = MakeBuffer(std::move(meta), prepare->completion);
+        if (!buffer.ok()) break;
+        prepare->outputs.push_back(*std::move(buffer));
+      }
+      if (++executable->misses < kMaxMisses &&
+          prepare->outputs.size() == executable->prepare->output_bytes.size()) {
+        executable->prepared = prepare->outputs;
+        executable->prepared_from = std::move(from);
+        jobs.push_back(std::move(prepare));
+        Metric("lazy.weights_prepared").Add(1);
+      } else {
+        // They are no weights, or do not fit a second time.
+        executable->main = nullptr;
+        executable->prepare = nullptr;
+      }
+    } else {
+      executable->misses = 0;
+    }
+  }
+  if (executable->main != nullptr) {
+    job->program = executable->main;
+    job->inputs.insert(job->inputs.end(), executable->prepared.begin(), executable->prepared.end());
+  }
+  executable->latest = job->program;
+  jobs.push_back(std::move(job));
+  return jobs;
 }
 
 absl::StatusOr<std::vector<std::shared_ptr<capture::DeviceData>>> LazyBackend::Execute(
@@ -312,34 +478,17 @@ absl::StatusOr<std::vector<std::shared_ptr<capture::DeviceData>>> LazyBackend::E
   if (!status.ok()) return status;
   auto executable = Find(*graph);
   if (!executable.ok()) return executable.status();
-
-  auto job = std::make_unique<Job>();
-  job->executable = *std::move(executable);
-  job->completion = std::make_shared<Completion>();
-  for (const capture::NodePtr& input : graph->inputs) {
-    std::shared_ptr<capture::DeviceData> data = input->data;
-    if (data == nullptr) {
-      auto uploaded = ToDevice(input->host.data_ptr(), input->output());
-      if (!uploaded.ok()) return uploaded.status();
-      data = *std::move(uploaded);
-    }
-    job->inputs.push_back(std::static_pointer_cast<Buffer>(std::move(data)));
-  }
-  std::vector<std::shared_ptr<capture::DeviceData>> results;
-  for (const capture::Value& output : graph->outputs) {
-    capture::TensorMeta meta = output.meta();
-    meta.strides = capture::ContiguousStrides(meta.sizes);
-    meta.storage_offset = 0;
-    meta.wrapped_number = false;
-    auto buffer = MakeBuffer(std::move(meta), job->completion);
-    if (!buffer.ok()) return buffer.status();
-    job->outputs.push_back(*buffer);
-    results.push_back(*std::move(buffer));
-  }
+  // Until the jobs are queued: no other run may queue what reads the weights that they prepare
+  // first.
+  std::lock_guard<std::mutex> executable_lock((*executable)->mutex);
+  auto jobs = MakeJobs(*graph, executable->get());
+  if (!jobs.ok()) return jobs.status();
+  const auto& outputs = jobs->back()->outputs;
+  std::vector<std::shared_ptr<capture::DeviceData>> results(outputs.begin(), outputs.end());
   {
     std::unique_lock<std::mutex> lock(queue_mutex_);
     queue_changed_.wait(lock, [this] { return queue_.size() < kMaxInflight; });
-    queue_.push_back(std::move(job));
+    for (auto& job : *jobs) queue_.push_back(std::move(job));
   }
   queue_changed_.notify_all();
   executions.Add(1);
@@ -375,14 +524,25 @@ void LazyBackend::WaitIdle() {
 std::vector<GraphReport> LazyBackend::Reports() {
   WaitIdle();
   std::vector<GraphReport> reports;
-  std::lock_guard<std::mutex> lock(graphs_mutex_);
-  for (const auto& executable : order_) {
+  std::vector<std::shared_ptr<Executable>> order;
+  {
+    std::lock_guard<std::mutex> lock(graphs_mutex_);
+    order = order_;
+  }
+  for (const auto& executable : order) {
+    std::lock_guard<std::mutex> executable_lock(executable->mutex);
     GraphReport report = executable->report;
-    glia_nrt_model_statistics_t s = {};
-    if (glia_nrt_get_model_statistics(executable->model, &s) == NRT_SUCCESS) {
-      report.executions = static_cast<int64_t>(s.executions);
+    for (const auto* program : {&executable->whole, &executable->main}) {
+      glia_nrt_model_statistics_t s = {};
+      if (*program == nullptr ||
+          glia_nrt_get_model_statistics((*program)->model, &s) != NRT_SUCCESS) {
+        continue;
+      }
+      report.executions += static_cast<int64_t>(s.executions);
+      if (*program != executable->latest) continue;
       report.simulated_ps = s.last_simulated_ps;
       report.device_bytes = s.hbm_constant_bytes + s.hbm_scratch_bytes + s.hbm_io_bytes;
+      report.neff_bytes = (*program)->neff_bytes;
     }
     reports.push_back(std::move(report));
   }

@@ -4,6 +4,7 @@
 
 #include <condition_variable>
 #include <deque>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -16,6 +17,7 @@
 #include "frontend/capture/backend.h"
 #include "frontend/lazy.h"
 #include "nrt/nrt.h"
+#include "serialization/hlo/ir.h"
 
 namespace glia {
 
@@ -35,12 +37,22 @@ class LazyBackend : public capture::Backend {
   std::vector<GraphReport> Reports();
 
  private:
+  struct Program;
   struct Executable;
   struct Job;
+  using ModuleFn = std::function<absl::StatusOr<std::unique_ptr<hlo::Module>>()>;
 
   absl::Status Start();  // the runtime, the options and the cache, once
   absl::StatusOr<std::shared_ptr<Executable>> Find(const capture::Graph& graph);
-  absl::Status Build(const capture::Graph& graph, const std::string& hash, Executable* executable);
+  // Compiles the module, or takes its NEFF from the cache, and loads it.
+  absl::StatusOr<std::shared_ptr<Program>> Build(const std::string& hash, const ModuleFn& make);
+  // The graph in two programs, for inputs that are the same as in its last run.
+  void Specialize(const capture::Graph& graph, const std::vector<bool>& weights,
+                  Executable* executable);
+  // The job of one run, after that which prepares its weights where they are new. The caller holds
+  // the executable's mutex until they are queued.
+  absl::StatusOr<std::vector<std::unique_ptr<Job>>> MakeJobs(const capture::Graph& graph,
+                                                             Executable* executable);
   void Work();
 
   std::mutex start_mutex_;
