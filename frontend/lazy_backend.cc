@@ -241,6 +241,7 @@ absl::StatusOr<std::shared_ptr<capture::DeviceData>> LazyBackend::ToDevice(
 
 absl::Status LazyBackend::ToHost(capture::DeviceData& data, void* dst) {
   static capture::Metric& moved = Metric("lazy.bytes_to_host");
+  Help(data);
   absl::Status status = data.Wait();
   if (!status.ok()) return status;
   const auto& buffer = static_cast<const Buffer&>(data);
@@ -495,25 +496,34 @@ absl::StatusOr<std::vector<std::shared_ptr<capture::DeviceData>>> LazyBackend::E
   return results;
 }
 
+void LazyBackend::RunFront(std::unique_lock<std::mutex>* lock) {
+  std::unique_ptr<Job> job = std::move(queue_.front());
+  queue_.pop_front();
+  busy_ = true;
+  lock->unlock();
+  queue_changed_.notify_all();
+  const std::shared_ptr<Completion> completion = job->completion;
+  absl::Status status = job->Run();
+  // Inputs that nobody else holds go before anyone learns that the step is done.
+  job.reset();
+  completion->Set(std::move(status));
+  lock->lock();
+  busy_ = false;
+  queue_changed_.notify_all();
+}
+
 void LazyBackend::Work() {
   std::unique_lock<std::mutex> lock(queue_mutex_);
   for (;;) {
-    queue_changed_.wait(lock, [this] { return stop_ || !queue_.empty(); });
+    queue_changed_.wait(lock, [this] { return queue_.empty() ? stop_ : !busy_; });
     if (queue_.empty()) return;
-    std::unique_ptr<Job> job = std::move(queue_.front());
-    queue_.pop_front();
-    busy_ = true;
-    lock.unlock();
-    queue_changed_.notify_all();
-    const std::shared_ptr<Completion> completion = job->completion;
-    absl::Status status = job->Run();
-    // Inputs that nobody else holds go before anyone learns that the step is done.
-    job.reset();
-    completion->Set(std::move(status));
-    lock.lock();
-    busy_ = false;
-    queue_changed_.notify_all();
+    RunFront(&lock);
   }
+}
+
+void LazyBackend::Help(const capture::DeviceData& data) {
+  std::unique_lock<std::mutex> lock(queue_mutex_);
+  while (!busy_ && !queue_.empty() && !data.Ready()) RunFront(&lock);
 }
 
 void LazyBackend::WaitIdle() {

@@ -54,6 +54,11 @@ class LazyBackend : public capture::Backend {
   absl::StatusOr<std::vector<std::unique_ptr<Job>>> MakeJobs(const capture::Graph& graph,
                                                              Executable* executable);
   void Work();
+  // Runs the first job of the queue, which nobody else may meanwhile.
+  void RunFront(std::unique_lock<std::mutex>* lock);
+  // Runs on this thread what `data` waits for, as long as the worker has not begun: it takes longer
+  // to wake than a small step to run.
+  void Help(const capture::DeviceData& data);
 
   std::mutex start_mutex_;
   bool started_ = false;
