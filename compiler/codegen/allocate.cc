@@ -149,9 +149,12 @@ class SegmentAllocator {
         } else {
           // Without rotation, the small tiles of spilled ones pack: each goes before the next
           // instruction's.
-          const Arena::Where where = life.pinned                            ? Arena::Where::kBottom
-                                     : life.accesses.back() - p > kLongLife ? Arena::Where::kTop
-                                                                            : Arena::Where::kNext;
+          // Constants go round whatever their lives: at one end of SBUF the load of one layer's
+          // would wait until the layer before is done with its own, and all loads after it with it.
+          const bool stays = life.accesses.back() - p > kLongLife && !LoadsConstant(p);
+          const Arena::Where where = life.pinned ? Arena::Where::kBottom
+                                     : stays     ? Arena::Where::kTop
+                                                 : Arena::Where::kNext;
           while (!life.spilled && (life.address = sbuf.Take(v.partition_bytes, where)) < 0) {
             const uint32_t victim = Victim(var, live, p);
             if (victim == UINT32_MAX) {
@@ -187,6 +190,12 @@ class SegmentAllocator {
     if (any_spilled_) return false;
     for (const auto& [var, life] : lives_) program_.variables[var].address = life.address;
     return true;
+  }
+
+  bool LoadsConstant(int32_t position) const {
+    const Instruction& i = segment_.instructions[position].instruction;
+    return i.opcode == Opcode::kDma &&
+           program_.variables[program_.dmas[i.dma].src_var].kind == VariableKind::kFile;
   }
 
   // The tile needed again last, `var` itself included unless it must stay.
