@@ -42,16 +42,32 @@ ConvInput LoadConvInput(Emitter& e, const ConvProblem& p, const Nd& x, const Win
   }
   Nd part = x;
   for (int d = 0; d < 4; ++d) part = SliceDim(part, d + 1, result.first[d], result.dims[d]);
+  const auto use = [&result](const Emitter::Within& within) {
+    result.tile = within.tile;
+    result.start = within.start;
+    std::copy(within.strides.begin(), within.strides.end(), result.steps.begin());
+  };
+  if (const auto within = e.FindWithin(part, type); within.has_value()) {
+    use(*within);
+    return result;
+  }
+  result.steps = DenseSteps(result.dims);
   if (const absl::optional<Tile> found = e.FindShared(part, 1, type); found.has_value()) {
     result.tile = *found;
     return result;
   }
-  result.tile = e.LoadShared(part, 1);
-  if (result.tile.dtype != type) {
-    const Tile cast = e.NewTile(type, result.tile.partitions, result.tile.free, "cast");
-    e.Copy(cast.all(), result.tile.all());
+  const auto raw = e.FindWithin(part, part.dtype);
+  if (part.dtype == type || !raw.has_value()) result.tile = e.LoadShared(part, 1);
+  if (part.dtype != type) {
+    const WindowSizes dense = result.steps;
+    const Tile cast = e.NewTile(type, static_cast<int>(part.dims[0]), Product(result.dims), "cast");
+    if (raw.has_value()) use(*raw);
+    const Operand from = WindowPattern(result.tile, result.start, result.dims, result.steps);
+    e.Copy(cast.all(), from);
     e.KeepShared(part, 1, cast);
     result.tile = cast;
+    result.start = 0;
+    result.steps = dense;
   }
   return result;
 }
@@ -61,9 +77,14 @@ absl::optional<TapOperands> OperandsOf(const ConvProblem& p, const ConvInput& in
                                        const Tile& out) {
   if (!input.tile.valid()) return absl::nullopt;
   TapOperands result;
-  WindowSizes in_steps = DenseSteps(input.dims), out_steps = DenseSteps(part.size);
-  WindowSizes sizes = {part.size[0], 0, 0, 0};
-  int64_t in_start = (part.start[0] - input.first[0]) * in_steps[0], out_start = 0;
+  WindowSizes in_steps = input.steps, out_steps = DenseSteps(part.size);
+  // The images of the part that are in this input.
+  const int64_t n0 = std::max(part.start[0], input.first[0]);
+  const int64_t n1 = std::min(part.start[0] + part.size[0], input.first[0] + input.dims[0]);
+  if (n0 >= n1) return absl::nullopt;
+  WindowSizes sizes = {n1 - n0, 0, 0, 0};
+  int64_t in_start = input.start + (n0 - input.first[0]) * in_steps[0];
+  int64_t out_start = (n0 - part.start[0]) * out_steps[0];
   for (int a = 0; a < kWindowAxes; ++a) {
     const TapRange r = p.axes[a].Range(tap[a], part.start[a + 1], part.size[a + 1]);
     if (r.count == 0) return absl::nullopt;
@@ -82,6 +103,7 @@ absl::optional<TapOperands> OperandsOf(const ConvProblem& p, const ConvInput& in
 namespace {
 
 constexpr int64_t kVectorFree = 4096;  // elements of a tile
+constexpr int64_t kPoolFree = 192;     // elements from which POOL is the faster
 constexpr int64_t kVectorTaps = 2048;  // weights in SBUF at once, a partition
 
 class ConvVector {
@@ -129,7 +151,10 @@ class ConvVector {
           loaded = piece;
         }
         const Operand weight = columns.part(columns.partitions, tap[2] - first, 1);
-        e_.ScalarTensorTensor(o->out, o->in, AluOp::kMultiply, weight, AluOp::kAdd, o->out);
+        // Two tensors cost DVE twice the cycles, POOL only a longer start.
+        const bool pool = isa::IsFloat(sum_type) && o->out.free_elements() >= kPoolFree;
+        e_.ScalarTensorTensor(o->out, o->in, AluOp::kMultiply, weight, AluOp::kAdd, o->out,
+                              pool ? Engine::kPool : kAnyEngine);
       }
     }
     const Nd part = block.Of(DropDim(SliceDim(SliceDim(out_, 0, c0, count), 1, j, 1), 1));

@@ -8,6 +8,7 @@
 #include <functional>
 
 #include "compiler/codegen/emitter.h"
+#include "compiler/codegen/fusion.h"
 #include "compiler/codegen/window.h"
 #include "serialization/hlo/literal.h"
 
@@ -31,11 +32,13 @@ using ConvTap = std::array<int64_t, kWindowAxes>;
 // most `max_outputs`, a partition.
 absl::Status ForEachConvBlock(const ConvProblem& p, int64_t max_inputs, int64_t max_outputs,
                               const std::function<void(const WindowBlock&)>& f);
-// The inputs that a block reads: [C, n, d, h, w].
+// The inputs that a block reads: element (n, d, h, w), less `first`, is at start + sum of steps.
 struct ConvInput {
   Tile tile;          // not valid if it reads none
-  WindowSizes first;  // batch and inputs that the tile begins with
+  WindowSizes first;  // batch and inputs
   WindowSizes dims;
+  int64_t start = 0;
+  WindowSizes steps = {0, 0, 0, 0};
 };
 // x is [C, N, three axes], at most 128 channels.
 ConvInput LoadConvInput(Emitter& e, const ConvProblem& p, const Nd& x, const WindowBlock& block,
@@ -52,8 +55,19 @@ absl::optional<TapOperands> OperandsOf(const ConvProblem& p, const ConvInput& in
                                        const ConvTap& tap, const WindowBlock& part,
                                        const Tile& out);
 
-// On the tensor engine, in `compute`.
-absl::Status EmitConvByMatmul(Emitter& e, const ConvProblem& p, DType compute);
+class ConvEpilogue;
+// On the tensor engine, in `compute`; the sums go through the epilogue.
+absl::Status EmitConvByMatmul(Emitter& e, const ConvProblem& p, DType compute,
+                              ConvEpilogue* epilogue);
+// Whether the weights are laid out by the compiler, which can scale them then.
+bool PacksWeights(const ConvProblem& p, DType compute);
+
+// Groups of one input channel each.
+bool IsDepthwise(const hlo::Instruction& conv);
+// Whether an element-wise group can be computed as the sums leave PSUM.
+bool TakesEpilogue(const hlo::Instruction& conv);
+// The convolution and the group that reads it.
+absl::Status EmitConvolutionWith(Emitter& e, const hlo::Instruction& conv, const Unit& group);
 
 // On the vector engines, exact for integers: one output channel a partition. `depthwise`: w has one
 // input channel, and x one channel for each `multiplier` neighbouring output channels.

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "compiler/codegen/convolution.h"
+#include "compiler/codegen/convolution_epilogue.h"
 #include "compiler/codegen/tiling.h"
 #include "serialization/hlo/float16.h"
 #include "serialization/isa/table.h"
@@ -17,6 +18,8 @@ int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 constexpr int64_t kInputBytes = 80 * 1024;   // a partition, of all channels of one block
 constexpr int64_t kWeightBytes = 56 * 1024;  // likewise, of weights that stay for all blocks
+constexpr int64_t kRowsBytes = 16 * 1024;    // likewise, of packed rows
+constexpr int64_t kPieceBytes = 8 * 1024;    // likewise, of one transfer of weights
 constexpr int64_t kTapsAtOnce = 64;          // of weights that are turned together
 // So few channels leave most of the array idle: rows of the kernel join them on the partitions.
 constexpr int64_t kFewChannels = 16;
@@ -39,8 +42,13 @@ struct TapBox {
 
 class ConvMatmul {
  public:
-  ConvMatmul(Emitter& e, const ConvProblem& p, DType compute)
-      : e_(e), p_(p), rows_(p.axes[1]), compute_(compute), x_(TransposeNd(p.x, {1, 0, 2, 3, 4})) {
+  ConvMatmul(Emitter& e, const ConvProblem& p, DType compute, ConvEpilogue* epilogue)
+      : e_(e),
+        p_(p),
+        rows_(p.axes[1]),
+        compute_(compute),
+        epilogue_(*epilogue),
+        x_(TransposeNd(p.x, {1, 0, 2, 3, 4})) {
     const int64_t ci = p.x.dims[1];
     packed_ = ci <= kFewChannels && rows_.kernel > 1 && rows_.base_dilation == 1;
     if (packed_) {
@@ -73,6 +81,7 @@ class ConvMatmul {
       return true;
     };
     std::stable_partition(taps_.begin(), taps_.end(), reaches_all);
+    if (PacksWeights(p, compute)) PlanWeights();
   }
 
   absl::Status Emit() {
@@ -81,14 +90,19 @@ class ConvMatmul {
     for (const WindowAxis& axis : p_.axes) one_output *= axis.InputsOf(1);
     const int64_t share = kInputBytes / static_cast<int64_t>(contractions_.size());
     const int64_t inputs = std::min(kMaxTileBytes, std::max(share, one_output));
-    const int64_t outputs = kMaxTileBytes / std::max<int64_t>(4, p_.out.element_bytes());
+    const int64_t outputs = kMaxTileBytes / std::max<int64_t>(2, epilogue_.MaxElementBytes());
     const int64_t co = p_.out.dims[1];
+    if (!units_.empty()) PackWeights();
+    if (packed_ && co <= co_block_) return EmitPacked(outputs, bytes);
     return ForEachConvBlock(p_, inputs / bytes, outputs, [&](const WindowBlock& block) {
-      std::vector<ConvInput> in;
+      std::vector<std::vector<ConvInput>> in;
       for (const Contraction& c : contractions_) {
-        in.push_back(
-            packed_ ? LoadPacked(c, block)
-                    : LoadConvInput(e_, p_, SliceDim(x_, 0, c.c0, c.channels), block, compute_));
+        in.emplace_back();
+        if (packed_) {
+          in.back().push_back(LoadPacked(c, block));
+        } else {
+          LoadInputs(SliceDim(x_, 0, c.c0, c.channels), block, &in.back());
+        }
       }
       for (int64_t co0 = 0; co0 < co; co0 += co_block_) {
         EmitOutputs(block, in, co0, std::min(co_block_, co - co0));
@@ -97,6 +111,56 @@ class ConvMatmul {
   }
 
  private:
+  // Rows are packed block by block while the results of an image stay together.
+  absl::Status EmitPacked(int64_t outputs, int64_t bytes) {
+    const int64_t co = p_.out.dims[1];
+    const auto inputs = [this](const WindowSizes& b) {
+      int64_t count = b[0];
+      for (int a = 0; a < kWindowAxes; ++a) count *= p_.axes[a].InputsOf(b[a + 1]);
+      return count;
+    };
+    const int64_t most = std::max(kRowsBytes / bytes, inputs({1, 1, 1, 1}));
+    return ForEachConvBlock(p_, INT64_MAX, outputs, [&](const WindowBlock& block) {
+      epilogue_.Start(block, 0, co, Columns(0, static_cast<int>(co)));
+      ForEachWindowBlock(
+          block, [&](const WindowSizes& b) { return inputs(b) <= most; },
+          [&](const WindowBlock& rows) {
+            std::vector<std::vector<ConvInput>> in;
+            for (const Contraction& c : contractions_) in.push_back({LoadPacked(c, rows)});
+            EmitParts(rows, in, 0, co);
+          });
+      epilogue_.End();
+    });
+  }
+
+  // What producers left in SBUF is read where it is, image by image if they lie apart.
+  void LoadInputs(const Nd& x, const WindowBlock& block, std::vector<ConvInput>* inputs) {
+    if (block.size[0] > 1) {
+      WindowBlock image = block;
+      image.size[0] = 1;
+      Nd first = SliceDim(x, 1, block.start[0], 1),
+         all = SliceDim(x, 1, block.start[0], block.size[0]);
+      for (int a = 0; a < kWindowAxes; ++a) {
+        const auto [start, count] = p_.axes[a].Inputs(block.start[a + 1], block.size[a + 1]);
+        if (count == 0) return;
+        first = SliceDim(first, a + 2, start, count);
+        all = SliceDim(all, a + 2, start, count);
+      }
+      const auto held = [this](const Nd& part) {
+        return e_.FindWithin(part, compute_).has_value() ||
+               e_.FindWithin(part, part.dtype).has_value();
+      };
+      if (!held(all) && held(first)) {
+        for (int64_t n = 0; n < block.size[0]; ++n) {
+          image.start[0] = block.start[0] + n;
+          inputs->push_back(LoadConvInput(e_, p_, x, image, compute_));
+        }
+        return;
+      }
+    }
+    inputs->push_back(LoadConvInput(e_, p_, x, block, compute_));
+  }
+
   // Partition (r, c) holds, for each row of outputs, the row of channel c that row r of the kernel
   // reads.
   ConvInput LoadPacked(const Contraction& c, const WindowBlock& block) {
@@ -109,35 +173,77 @@ class ConvMatmul {
       result.first[a + 1] = first;
       result.dims[a + 1] = count;
     }
+    result.steps = DenseSteps(result.dims);
     const Tile raw = e_.NewTile(p_.x.dtype, c.partitions(), Product(result.dims), "rows");
-    e_.Memset(raw.all(), 0);
+    // Outputs whose row some part of the kernel does not meet read zeros there.
+    int64_t low = 0, high = block.size[2];
+    for (int64_t r = 0; r < c.rows; ++r) {
+      const TapRange range = rows_.Range(c.row + r, block.start[2], block.size[2]);
+      low = std::max(low, range.count == 0 ? block.size[2] : range.first_out - block.start[2]);
+      high = std::min(high, range.count == 0
+                                ? 0
+                                : range.first_out - block.start[2] + range.count * range.out_step);
+    }
+    if (low >= high || rows_.base_dilation > 1) {
+      e_.Memset(raw.all(), 0);
+    } else {
+      for (const auto& [begin, end] :
+           {std::make_pair(int64_t{0}, low), std::make_pair(high, block.size[2])}) {
+        if (begin >= end) continue;
+        WindowSizes sizes = result.dims;
+        sizes[2] = end - begin;
+        e_.Memset(WindowPattern(raw, begin * result.steps[2], sizes, result.steps), 0);
+      }
+    }
     Dims dims = {raw.partitions};
     dims.insert(dims.end(), result.dims.begin(), result.dims.end());
     const Nd tile = e_.At(raw, dims);
+    Nd from = SliceDim(SliceDim(x_, 0, c.c0, c.channels), 1, block.start[0], block.size[0]);
+    from = SliceDim(from, 2, result.first[1], result.dims[1]);
+    from = SliceDim(from, 4, result.first[3], result.dims[3]);
+    // Outputs that all rows of the kernel reach take one transfer, the others one for each row.
+    const bool together = low < high && rows_.base_dilation == 1;
+    if (together) {
+      const TapRange range = rows_.Range(c.row, block.start[2] + low, high - low);
+      Nd src = InsertDim(SliceDim(from, 3, range.first_in, range.count, range.in_step), 0, c.rows,
+                         from.strides[3] * rows_.kernel_dilation);
+      e_.Dma(SplitDim(SliceDim(tile, 3, low, high - low), 0, c.channels), src);
+    }
     for (int64_t r = 0; r < c.rows; ++r) {
-      const TapRange range = rows_.Range(c.row + r, block.start[2], block.size[2]);
-      if (range.count == 0) continue;
-      Nd src = SliceDim(SliceDim(x_, 0, c.c0, c.channels), 1, block.start[0], block.size[0]);
-      src = SliceDim(src, 2, result.first[1], result.dims[1]);
-      src = SliceDim(src, 3, range.first_in, range.count, range.in_step);
-      src = SliceDim(src, 4, result.first[3], result.dims[3]);
-      const Nd dst = SliceDim(SliceDim(tile, 0, r * c.channels, c.channels), 3,
-                              range.first_out - block.start[2], range.count);
-      e_.Dma(dst, src);
+      const auto rest = [&](int64_t begin, int64_t end) {
+        if (begin >= end) return;
+        const TapRange range = rows_.Range(c.row + r, block.start[2] + begin, end - begin);
+        if (range.count == 0) return;
+        e_.Dma(SliceDim(SliceDim(tile, 0, r * c.channels, c.channels), 3,
+                        range.first_out - block.start[2], range.count),
+               SliceDim(from, 3, range.first_in, range.count, range.in_step));
+      };
+      rest(0, together ? low : block.size[2]);
+      if (together) rest(high, block.size[2]);
     }
     result.tile = raw;
     if (raw.dtype != compute_) {
       result.tile = e_.NewTile(compute_, raw.partitions, raw.free, "rows");
-      e_.Copy(result.tile.all(), raw.all());
+      if (isa::IsFloat(raw.dtype) && e_.Lighter(raw.free) == Engine::kAct) {
+        e_.Activate(result.tile.all(), raw.all(), ActFn::kCopy, 1, absl::nullopt, 0, absl::nullopt,
+                    Engine::kAct);
+      } else {
+        e_.Copy(result.tile.all(), raw.all());
+      }
     }
     return result;
   }
 
-  void EmitOutputs(const WindowBlock& block, const std::vector<ConvInput>& in, int64_t co0,
-                   int64_t count) {
+  void EmitOutputs(const WindowBlock& block, const std::vector<std::vector<ConvInput>>& in,
+                   int64_t co0, int64_t count) {
+    epilogue_.Start(block, co0, count, Columns(co0, static_cast<int>(count)));
+    EmitParts(block, in, co0, count);
+    epilogue_.End();
+  }
+
+  void EmitParts(const WindowBlock& block, const std::vector<std::vector<ConvInput>>& in,
+                 int64_t co0, int64_t count) {
     const int partitions = static_cast<int>(count);
-    const Tile result = e_.NewTile(p_.out.dtype, partitions, block.outputs(), "conv");
-    const WindowSizes steps = DenseSteps(block.size);
     const auto fits = [](const WindowSizes& b) {
       return b[0] * b[1] * b[2] * b[3] <= isa::kMaxMatmulMoving;
     };
@@ -146,27 +252,27 @@ class ConvMatmul {
       bool first = true;
       for (size_t i = 0; i < contractions_.size(); ++i) {
         for (const ConvTap& tap : taps_) {
-          const absl::optional<TapOperands> o = OperandsOf(p_, in[i], tap, part, sum);
-          if (!o.has_value()) continue;
-          if (first && !o->all) SetZero(sum);
-          e_.Matmul(o->out, Weights(contractions_[i], co0, count, tap), o->in, !first || !o->all);
+          std::vector<TapOperands> operands;
+          for (const ConvInput& piece : in[i]) {
+            const absl::optional<TapOperands> o = OperandsOf(p_, piece, tap, part, sum);
+            if (o.has_value()) operands.push_back(*o);
+          }
+          if (operands.empty()) continue;
+          // Pieces of different images that each reach all of theirs together reach all.
+          int64_t reached = 0;
+          for (const TapOperands& o : operands) reached += o.out.free_elements();
+          const bool all = reached == part.outputs();
+          if (first && !all) SetZero(sum);
+          const Operand weights = Weights(i, co0, count, tap);
+          for (const TapOperands& o : operands) {
+            e_.Matmul(o.out, weights, o.in, !first || !all);
+          }
           first = false;
         }
       }
       if (first) SetZero(sum);
-      int64_t start = 0;
-      for (int d = 0; d < 4; ++d) start += (part.start[d] - block.start[d]) * steps[d];
-      const Operand to = WindowPattern(result, start, part.size, steps);
-      if (isa::IsFloat(p_.out.dtype)) {
-        e_.Evacuate(to, sum.all());
-      } else {
-        // Exact integers; narrow results wrap.
-        const Tile wide = e_.NewTile(DType::kI32, sum.partitions, sum.free, "conv");
-        e_.Copy(wide.all(), sum.all(), Engine::kDve);
-        e_.Copy(to, wide.all());
-      }
+      epilogue_.Finish(sum, part);
     });
-    e_.Store(block.Of(SliceDim(TransposeNd(p_.out, {1, 0, 2, 3, 4}), 0, co0, count)), 1, result);
   }
 
   // By a product with zeros: only what a matmul wrote may be added to.
@@ -191,8 +297,15 @@ class ConvMatmul {
     return box;
   }
 
-  // [contraction, co] for one tap, among those of its box: [contraction, taps, co].
-  Operand Weights(const Contraction& c, int64_t co0, int64_t count, const ConvTap& tap) {
+  // [contraction, co] for one tap.
+  Operand Weights(size_t contraction, int64_t co0, int64_t count, const ConvTap& tap) {
+    const Contraction& c = contractions_[contraction];
+    if (!units_.empty()) {
+      const int64_t number = UnitOf(co0, contraction, tap);
+      const Tile piece = Piece(units_[number].piece);
+      return piece.part(c.partitions(), units_[number].start - pieces_[units_[number].piece].start,
+                        count);
+    }
     const TapBox box = BoxOf(tap);
     const auto key = std::make_tuple(c.c0, c.row, co0, box.start);
     auto found = weights_.find(key);
@@ -211,8 +324,157 @@ class ConvMatmul {
     return found->second.part(c.partitions(), slot * count, count);
   }
 
+  // ---- Weights known to the compiler: one array of a row a partition, in the order of their use,
+  // behind the numbers of each channel that the epilogue wants. Pieces of it are long enough for
+  // transfers to run at full speed.
+  struct WeightUnit {
+    int64_t start = 0;  // element of the row
+    int piece = 0;
+  };
+  struct WeightPiece {
+    int64_t start = 0, size = 0;
+    Tile tile;
+  };
+
+  int64_t UnitOf(int64_t co0, size_t contraction, const ConvTap& tap) const {
+    const auto& a = p_.axes;
+    const int64_t t = (tap[0] * a[1].kernel + tap[1]) * a[2].kernel + tap[2];
+    const int64_t taps = a[0].kernel * a[1].kernel * a[2].kernel;
+    return (co0 / co_block_ * static_cast<int64_t>(contractions_.size()) +
+            static_cast<int64_t>(contraction)) *
+               taps +
+           t;
+  }
+
+  void PlanWeights() {
+    const int64_t co = p_.out.dims[1], blocks = CeilDiv(co, co_block_);
+    const int64_t bytes = isa::DTypeBytes(compute_);
+    for (const ChannelValues& column : epilogue_.columns()) {
+      if (!column.empty()) header_ += blocks * 4 / bytes;
+    }
+    row_ = header_;
+    pieces_.push_back({0, header_, {}});
+    const int64_t taps = p_.axes[0].kernel * p_.axes[1].kernel * p_.axes[2].kernel;
+    for (int64_t b = 0; b < blocks; ++b) {
+      const int64_t count = std::min(co_block_, co - b * co_block_);
+      for (int64_t u = 0; u < static_cast<int64_t>(contractions_.size()) * taps; ++u) {
+        if ((pieces_.back().size + count) * bytes > kPieceBytes) pieces_.push_back({row_, 0, {}});
+        units_.push_back({row_, static_cast<int>(pieces_.size()) - 1});
+        pieces_.back().size += count;
+        row_ += count;
+      }
+    }
+  }
+
+  void PackWeights() {
+    int most = static_cast<int>(std::min(co_block_, p_.out.dims[1]));
+    for (const Contraction& c : contractions_) most = std::max(most, c.partitions());
+    const hlo::PrimitiveType type = compute_ == DType::kF32   ? hlo::kF32
+                                    : compute_ == DType::kF16 ? hlo::kF16
+                                                              : hlo::kBF16;
+    const int64_t bytes = isa::DTypeBytes(compute_), pitch = row_ * bytes;
+    hlo::Literal literal = hlo::Literal::Zero(hlo::Shape(type, {most, row_}));
+    char* const target = static_cast<char*>(literal.MutableRaw());
+    const int64_t co = p_.out.dims[1];
+    int64_t at = 0;
+    for (const ChannelValues& column : epilogue_.columns()) {
+      for (int64_t c = 0; c < co; ++c) {
+        std::memcpy(target + c % co_block_ * pitch + at + c / co_block_ * 4, &column[c], 4);
+      }
+      at += CeilDiv(co, co_block_) * 4;
+    }
+    const char* const source = static_cast<const char*>(p_.constant->raw());
+    const Dims& strides = p_.w.strides;
+    for (int64_t co0 = 0; co0 < co; co0 += co_block_) {
+      const int64_t count = std::min(co_block_, co - co0);
+      for (size_t i = 0; i < contractions_.size(); ++i) {
+        const Contraction& c = contractions_[i];
+        for (const ConvTap& tap : taps_) {
+          const int64_t start = units_[UnitOf(co0, i, tap)].start * bytes;
+          for (int p = 0; p < c.partitions(); ++p) {
+            const int64_t row = packed_ ? c.row + p / c.channels : tap[1];
+            int64_t offset = p_.w.offset + co0 * strides[0] + (c.c0 + p % c.channels) * strides[1] +
+                             tap[0] * strides[2] + row * strides[3] + tap[2] * strides[4];
+            char* to = target + p * pitch + start;
+            for (int64_t o = 0; o < count; ++o, offset += strides[0], to += bytes) {
+              Put(source + offset, co0 + o, to);
+            }
+          }
+        }
+      }
+    }
+    const absl::StatusOr<Nd> nd = e_.AddConstant(literal);
+    if (!nd.ok()) {
+      e_.Fail(nd.status());
+      return;
+    }
+    packed_weights_ = *nd;
+  }
+
+  // One weight, scaled and rounded.
+  void Put(const char* from, int64_t channel, char* to) const {
+    if (p_.w.dtype != DType::kF32) {
+      std::memcpy(to, from, static_cast<size_t>(isa::DTypeBytes(compute_)));
+      return;
+    }
+    float value;
+    std::memcpy(&value, from, sizeof(value));
+    if (!epilogue_.scale().empty()) value *= epilogue_.scale()[static_cast<size_t>(channel)];
+    if (compute_ == DType::kF32) {
+      std::memcpy(to, &value, sizeof(value));
+      return;
+    }
+    const uint16_t half =
+        compute_ == DType::kBf16 ? hlo::FloatToBF16(value) : hlo::FloatToF16(value);
+    std::memcpy(to, &half, sizeof(half));
+  }
+
+  Tile Piece(int number) {
+    WeightPiece& piece = pieces_[number];
+    if (!piece.tile.valid()) {
+      const int64_t bytes = piece.size * isa::DTypeBytes(compute_);
+      if (weight_bytes_ + bytes > kWeightBytes) {
+        for (WeightPiece& other : pieces_) other.tile = Tile();
+        weight_bytes_ = 0;
+      }
+      weight_bytes_ += bytes;
+      const int partitions = static_cast<int>(packed_weights_.dims[0]);
+      piece.tile = e_.NewTile(compute_, partitions, piece.size, "weights");
+      e_.Dma(e_.At(piece.tile, {partitions, piece.size}),
+             SliceDim(packed_weights_, 1, piece.start, piece.size));
+    }
+    return piece.tile;
+  }
+
+  // The epilogue's columns for these channels.
+  std::vector<Operand> Columns(int64_t co0, int partitions) {
+    std::vector<Operand> columns;
+    const int64_t blocks = CeilDiv(p_.out.dims[1], co_block_), b = co0 / co_block_;
+    for (size_t i = 0; i < epilogue_.columns().size(); ++i) {
+      if (units_.empty()) {
+        columns.push_back(LoadColumn(epilogue_.columns()[i], co0, partitions));
+        continue;
+      }
+      Operand column = Piece(0).part(partitions, 0, 1);
+      column.dtype = DType::kF32;
+      column.offset = static_cast<uint32_t>((static_cast<int64_t>(i) * blocks + b) * 4);
+      columns.push_back(column);
+    }
+    return columns;
+  }
+  Operand LoadColumn(const ChannelValues& values, int64_t co0, int partitions) {
+    const hlo::Literal literal =
+        hlo::Literal::FromBytes(hlo::Shape(hlo::kF32, {partitions, 1}), values.data() + co0);
+    const absl::StatusOr<Nd> nd = e_.AddConstant(literal);
+    if (!nd.ok()) {
+      e_.Fail(nd.status());
+      return Operand();
+    }
+    return e_.LoadShared(*nd, 1).all();
+  }
+
   Tile LoadWeights(const Contraction& c, int64_t co0, int64_t count, const TapBox& box) {
-    Nd w = SliceDim(OutputChannels(co0, count), 1, c.c0, c.channels);
+    Nd w = SliceDim(SliceDim(p_.w, 0, co0, count), 1, c.c0, c.channels);
     w = SliceDim(w, 2, box.start[0], box.size[0]);
     w = packed_ ? SliceDim(w, 3, c.row, c.rows) : SliceDim(w, 3, box.start[1], box.size[1]);
     w = SliceDim(w, 4, box.start[2], box.size[2]);
@@ -231,52 +493,6 @@ class ConvMatmul {
     const Tile cast = e_.NewTile(compute_, raw.partitions, raw.free, "weights");
     e_.Copy(cast.all(), raw.all());
     return cast;
-  }
-
-  // Weights [co, ci, taps ...] of these output channels. Constants are laid out as the engine reads
-  // them.
-  Nd OutputChannels(int64_t co0, int64_t count) {
-    const Nd part = SliceDim(p_.w, 0, co0, count);
-    const bool floats =
-        part.dtype == DType::kF32 && (compute_ == DType::kBf16 || compute_ == DType::kF16);
-    if (p_.constant == nullptr || (part.dtype != compute_ && !floats)) return part;
-    const auto found = constants_.find(co0);
-    if (found != constants_.end()) return found->second;
-    const Nd from = TransposeNd(part, {1, 2, 3, 4, 0});
-    const hlo::PrimitiveType type = compute_ == DType::kF32   ? hlo::kF32
-                                    : compute_ == DType::kF16 ? hlo::kF16
-                                                              : hlo::kBF16;
-    hlo::Literal literal = hlo::Literal::Zero(hlo::Shape(type, from.dims));
-    const char* source = static_cast<const char*>(p_.constant->raw());
-    char* target = static_cast<char*>(literal.MutableRaw());
-    Dims at(4, 0);
-    const int64_t bytes = from.element_bytes();
-    while (true) {
-      int64_t offset = from.offset;
-      for (int d = 0; d < 4; ++d) offset += at[d] * from.strides[d];
-      for (int64_t i = 0; i < count; ++i, offset += from.strides[4]) {
-        if (floats) {
-          float value;
-          std::memcpy(&value, source + offset, sizeof(value));
-          const uint16_t half =
-              compute_ == DType::kBf16 ? hlo::FloatToBF16(value) : hlo::FloatToF16(value);
-          std::memcpy(target, &half, sizeof(half));
-          target += sizeof(half);
-        } else {
-          std::memcpy(target, source + offset, static_cast<size_t>(bytes));
-          target += bytes;
-        }
-      }
-      int d = 3;
-      while (d >= 0 && ++at[d] == from.dims[d]) at[d--] = 0;
-      if (d < 0) break;
-    }
-    const absl::StatusOr<Nd> nd = e_.AddConstant(literal);
-    if (!nd.ok()) {
-      e_.Fail(nd.status());
-      return part;
-    }
-    return constants_[co0] = TransposeNd(*nd, {4, 0, 1, 2, 3});
   }
 
   // Loads [co, (row, ci), taps] as it lies and turns each tap on the tensor engine.
@@ -310,6 +526,7 @@ class ConvMatmul {
   ConvProblem p_;          // packed: of what is left once rows are on the partitions
   const WindowAxis rows_;  // the second axis as it was
   const DType compute_;
+  ConvEpilogue& epilogue_;
   const Nd x_;  // [Ci, N, ...]
   bool packed_ = false;
   int64_t co_block_ = 1;
@@ -318,13 +535,22 @@ class ConvMatmul {
   Tile zeros_;
   std::map<std::tuple<int64_t, int64_t, int64_t, ConvTap>, Tile> weights_;
   int64_t weight_bytes_ = 0;
-  std::map<int64_t, Nd> constants_;  // by first output channel
+  int64_t header_ = 0, row_ = 0;   // elements
+  std::vector<WeightUnit> units_;  // by output channels, contraction, tap; empty: not packed
+  std::vector<WeightPiece> pieces_;
+  Nd packed_weights_;  // [partitions, row]
 };
 
 }  // namespace
 
-absl::Status EmitConvByMatmul(Emitter& e, const ConvProblem& p, DType compute) {
-  const absl::Status status = ConvMatmul(e, p, compute).Emit();
+bool PacksWeights(const ConvProblem& p, DType compute) {
+  const bool halves = compute == DType::kBf16 || compute == DType::kF16;
+  return p.constant != nullptr && (p.w.dtype == compute || (p.w.dtype == DType::kF32 && halves));
+}
+
+absl::Status EmitConvByMatmul(Emitter& e, const ConvProblem& p, DType compute,
+                              ConvEpilogue* epilogue) {
+  const absl::Status status = ConvMatmul(e, p, compute, epilogue).Emit();
   return status.ok() ? e.status() : status;
 }
 

@@ -3,6 +3,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "compiler/codegen/convolution.h"
+#include "compiler/codegen/convolution_epilogue.h"
 #include "compiler/codegen/emitters.h"
 #include "compiler/codegen/movement.h"
 #include "serialization/isa/table.h"
@@ -24,16 +25,20 @@ bool FitsTensorEngine(DType x, DType w, int64_t products) {
   return products <= (int64_t{1} << 24) / (255 * 255);
 }
 
-// Neighbouring axes on which nothing happens are one.
-void MergeAxes(ConvProblem* p) {
+// Neighbouring axes on which nothing happens, and which are one in all arrays, are one.
+void MergeAxes(ConvProblem* p, std::vector<Nd*> arrays) {
+  arrays.push_back(&p->x);
+  arrays.push_back(&p->out);
   for (int a = kWindowAxes - 2; a >= 0; --a) {
     const int d = a + 2;
-    const bool one = p->x.strides[d] == p->x.strides[d + 1] * p->x.dims[d + 1] &&
-                     p->out.strides[d] == p->out.strides[d + 1] * p->out.dims[d + 1];
-    if (!p->axes[a].Trivial() || !p->axes[a + 1].Trivial() || !one) continue;
+    bool one = p->axes[a].Trivial() && p->axes[a + 1].Trivial();
+    for (const Nd* nd : arrays) {
+      one = one && (nd->dims[d] == 1 || nd->strides[d] == nd->strides[d + 1] * nd->dims[d + 1]);
+    }
+    if (!one) continue;
     p->axes[a + 1].in = p->axes[a + 1].out = p->axes[a].in * p->axes[a + 1].in;
     p->axes[a] = WindowAxis();
-    for (Nd* nd : {&p->x, &p->out}) {
+    for (Nd* nd : arrays) {
       nd->dims[d + 1] *= nd->dims[d];
       nd->dims[d] = 1;
     }
@@ -42,7 +47,22 @@ void MergeAxes(ConvProblem* p) {
 
 }  // namespace
 
-absl::Status EmitConvolution(Emitter& e, const hlo::Instruction& hlo) {
+bool IsDepthwise(const hlo::Instruction& conv) {
+  return conv.feature_group_count > 1 &&
+         conv.operand(1)->shape.dim(conv.conv_dims.kernel_input_feature) == 1;
+}
+
+bool TakesEpilogue(const hlo::Instruction& conv) {
+  return conv.feature_group_count == 1 && conv.batch_group_count == 1 &&
+         conv.window.size() <= kWindowAxes && conv.shape.type == hlo::kF32 &&
+         hlo::IsFloating(conv.operand(0)->shape.type) &&
+         hlo::IsFloating(conv.operand(1)->shape.type) && conv.operand(0)->shape.elements() > 0 &&
+         conv.operand(1)->shape.elements() > 0 && conv.shape.elements() > 0;
+}
+
+namespace {
+
+absl::Status Emit(Emitter& e, const hlo::Instruction& hlo, const Unit* group) {
   const hlo::ConvDims& c = hlo.conv_dims;
   const size_t spatial = hlo.window.size();
   if (spatial > kWindowAxes) {
@@ -53,8 +73,14 @@ absl::Status EmitConvolution(Emitter& e, const hlo::Instruction& hlo) {
   if (!x.ok()) return x.status();
   absl::StatusOr<Nd> w = e.View(hlo.operand(1));
   if (!w.ok()) return w.status();
-  const Nd result = e.NewResult(hlo);
-  if (!e.ok() || result.elements() == 0) return e.status();
+  const bool by_epilogue = TakesEpilogue(hlo);
+  Nd result;
+  if (by_epilogue) {
+    result = DenseNd(UINT32_MAX, DType::kF32, hlo.shape.dims);  // its dims only
+  } else {
+    result = e.NewResult(hlo);
+    if (!e.ok() || result.elements() == 0) return e.status();
+  }
   if (x->elements() == 0 || w->elements() == 0) {
     Fill(e, result, nullptr, 0, 0);
     return e.status();
@@ -93,7 +119,18 @@ absl::Status EmitConvolution(Emitter& e, const hlo::Instruction& hlo) {
 
   const int64_t groups = hlo.feature_group_count, batch_groups = hlo.batch_group_count;
   const int64_t ci = p.w.dims[1], co = p.w.dims[0];
-  MergeAxes(&p);
+  const DType compute = ComputeType(e, p.x.dtype, p.w.dtype);
+  if (by_epilogue) {
+    ConvEpilogue epilogue(e, hlo, group);
+    const auto arranged = [&](const Nd& nd) {
+      return arrange(nd, c.output_batch, c.output_feature, c.output_spatial);
+    };
+    const bool folds = PacksWeights(p, compute) && p.w.dtype == DType::kF32;
+    if (absl::Status s = epilogue.Bind(arranged, folds); !s.ok()) return s;
+    MergeAxes(&p, epilogue.Arrays());
+    return EmitConvByMatmul(e, p, compute, &epilogue);
+  }
+  MergeAxes(&p, {});
   if (groups > 1 && ci == 1) return EmitConvByVector(e, p, true, co / groups);
   const bool matmul = FitsTensorEngine(p.x.dtype, p.w.dtype, ci * p.Taps());
   const int64_t count = groups * batch_groups;  // one of them is 1
@@ -106,12 +143,26 @@ absl::Status EmitConvolution(Emitter& e, const hlo::Instruction& hlo) {
     }
     part.w = SliceDim(p.w, 0, g * (co / count), co / count);
     part.out = SliceDim(p.out, 1, g * (co / count), co / count);
-    const absl::Status status =
-        matmul ? EmitConvByMatmul(e, part, ComputeType(e, p.x.dtype, p.w.dtype))
-               : EmitConvByVector(e, part, false, 1);
+    absl::Status status;
+    if (matmul) {
+      ConvEpilogue epilogue(e, hlo, part.out);
+      status = EmitConvByMatmul(e, part, compute, &epilogue);
+    } else {
+      status = EmitConvByVector(e, part, false, 1);
+    }
     if (!status.ok()) return status;
   }
   return e.status();
+}
+
+}  // namespace
+
+absl::Status EmitConvolution(Emitter& e, const hlo::Instruction& hlo) {
+  return Emit(e, hlo, nullptr);
+}
+
+absl::Status EmitConvolutionWith(Emitter& e, const hlo::Instruction& conv, const Unit& group) {
+  return Emit(e, conv, &group);
 }
 
 }  // namespace glia::compiler

@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "absl/strings/str_cat.h"
+#include "compiler/codegen/convolution_epilogue.h"
 #include "compiler/codegen/emitters.h"
 #include "compiler/codegen/indexing.h"
 #include "compiler/codegen/reduce.h"
@@ -227,6 +228,20 @@ absl::Status EmitByComputation(Emitter& e, const Instruction& hlo, std::vector<N
   return e.status();
 }
 
+// Images for convolutions, which may round them, keep their channels outermost.
+Nd NewOutput(Emitter& e, const Instruction& hlo, int64_t leaf, AluOp op) {
+  const auto& uses = hlo.uses();
+  const auto reader = std::find_if(uses.begin(), uses.end(), [](const hlo::Use& use) {
+    return use.user->opcode() == hlo::Opcode::kConvolution && use.operand_index == 0;
+  });
+  if (reader == uses.end() || hlo.shape.IsTuple()) return e.NewResult(hlo, leaf);
+  const absl::StatusOr<DType> type = DeviceType(hlo.shape.type);
+  if (!type.ok()) return e.NewResult(hlo, leaf);
+  const bool rounds = op == AluOp::kMax && OnlyRounded(hlo, e.options());
+  return e.NewImages(hlo, reader->user->conv_dims.input_feature,
+                     rounds ? RoundedType(e.options()) : *type);
+}
+
 }  // namespace
 
 absl::Status EmitReduceWindow(Emitter& e, const Instruction& hlo) {
@@ -240,7 +255,7 @@ absl::Status EmitReduceWindow(Emitter& e, const Instruction& hlo) {
     if (!init.ok()) return init.status();
     in.push_back(*x);
     inits.push_back(*init);
-    out.push_back(e.NewResult(hlo, i));
+    out.push_back(NewOutput(e, hlo, i, op.alu));
   }
   if (!e.ok() || out[0].elements() == 0) return e.status();
   if (in[0].elements() == 0) {

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "compiler/codegen/convolution.h"
 #include "compiler/codegen/elementwise.h"
 #include "compiler/codegen/emitters.h"
 #include "compiler/codegen/fusion.h"
@@ -177,6 +178,22 @@ Nd Emitter::NewResult(const Instruction& hlo, int64_t leaf) {
   return leaves[leaf];
 }
 
+Nd Emitter::NewImages(const Instruction& hlo, int64_t channel_dim, DType dtype) {
+  if (output_of_.contains(&hlo)) return NewResult(hlo);
+  Dims order = {channel_dim}, back(hlo.shape.dims.size());
+  for (int64_t d = 0; d < static_cast<int64_t>(hlo.shape.dims.size()); ++d) {
+    if (d != channel_dim) order.push_back(d);
+  }
+  Dims dims;
+  for (size_t i = 0; i < order.size(); ++i) {
+    dims.push_back(hlo.shape.dims[order[i]]);
+    back[order[i]] = static_cast<int64_t>(i);
+  }
+  const Nd images = TransposeNd(NewBuffer(dtype, dims, hlo.name()), back);
+  SetLeaves(hlo, {images});
+  return images;
+}
+
 void Emitter::SetLeaves(const Instruction& hlo, std::vector<Nd> leaves) {
   values_[&hlo] = std::move(leaves);
 }
@@ -228,10 +245,39 @@ absl::StatusOr<std::vector<Nd>> Emitter::EmitComputation(const hlo::Computation&
     next += count;
   }
   const Instruction* before = current_;
-  for (const Unit& unit : PlanUnits(computation)) {
+  const std::vector<Unit> units = PlanUnits(computation);
+  // A convolution that only one group reads is computed with it.
+  absl::flat_hash_map<const Instruction*, size_t> group_of;
+  for (size_t u = 0; u < units.size(); ++u) {
+    if (!units[u].elementwise) continue;
+    for (const Instruction* member : units[u].members) group_of[member] = u;
+  }
+  std::vector<const Instruction*> producer(units.size(), nullptr);
+  for (const Unit& unit : units) {
+    const Instruction* hlo = unit.members.back();
+    if (hlo->opcode() != Opcode::kConvolution || !TakesEpilogue(*hlo)) continue;
+    const auto group =
+        hlo->uses().size() == 1 ? group_of.find(hlo->uses()[0].user) : group_of.end();
+    if (group != group_of.end()) producer[group->second] = hlo;
+  }
+  for (size_t u = 0; u < units.size(); ++u) {
+    const Unit& unit = units[u];
     const Instruction* hlo = unit.members.back();
     SetCurrent(hlo);
-    Fail(unit.elementwise ? EmitElementwise(*this, unit) : EmitInstruction(*hlo));
+    if (unit.elementwise) {
+      if (producer[u] != nullptr) {
+        SetCurrent(producer[u]);
+        Fail(EmitConvolutionWith(*this, *producer[u], unit));
+      } else {
+        Fail(EmitElementwise(*this, unit));
+      }
+    } else {
+      const auto group = hlo->opcode() == Opcode::kConvolution && hlo->uses().size() == 1
+                             ? group_of.find(hlo->uses()[0].user)
+                             : group_of.end();
+      if (group != group_of.end() && producer[group->second] == hlo) continue;
+      Fail(EmitInstruction(*hlo));
+    }
     if (!ok()) return status_;
   }
   SetCurrent(computation.root());

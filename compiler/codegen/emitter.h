@@ -21,6 +21,7 @@
 #ifndef GLIA_COMPILER_CODEGEN_EMITTER_H_
 #define GLIA_COMPILER_CODEGEN_EMITTER_H_
 
+#include <array>
 #include <cstdint>
 #include <deque>
 #include <map>
@@ -110,6 +111,9 @@ class Emitter {
   absl::StatusOr<std::vector<Nd>> Leaves(const hlo::Instruction* hlo);
   // A dense buffer for a leaf of the result, entered as its value. Each leaf once.
   Nd NewResult(const hlo::Instruction& hlo, int64_t leaf = 0);
+  // The same for images, kept as `dtype` with the channels outermost, unless the result is an
+  // output of the program: those are dense and of their own type.
+  Nd NewImages(const hlo::Instruction& hlo, int64_t channel_dim, DType dtype);
   // Says that the leaves of the result are these bytes (views and tuples).
   void SetLeaves(const hlo::Instruction& hlo, std::vector<Nd> leaves);
   // The value of every element if it is a constant, or a view of one, with equal elements.
@@ -168,6 +172,14 @@ class Emitter {
   // promise that a tile does and will not change.
   absl::optional<Tile> FindShared(const Nd& view, int partition_dims, DType dtype);
   void KeepShared(const Nd& view, int partition_dims, const Tile& tile);
+  // Where a tile of the cache, as `dtype`, holds the view's elements among others: dim 0 is the
+  // partitions; element start + sum index * strides of the tile for the other dims.
+  struct Within {
+    Tile tile;
+    int64_t start = 0;
+    Dims strides;
+  };
+  absl::optional<Within> FindWithin(const Nd& view, DType dtype) const;
   // Length of the rows, one a partition, in which a dense array is in SBUF already; 0 if it is not.
   int64_t SharedRow(const Nd& nd) const;
   // Writes a whole tile to a part of a result that nothing else writes, and remembers it for
@@ -180,6 +192,9 @@ class Emitter {
   void PeTranspose(const Operand& dst, const Operand& src);
   // PSUM to SBUF with conversion, by DVE and ACT in turn.
   void Evacuate(const Operand& dst, const Operand& src);
+  // Of ACT and DVE the one with less to do, as told by calls of this kind: it gets `elements` more.
+  Engine Lighter(int64_t elements);
+  void AddLoad(Engine engine, int64_t elements) { load_[static_cast<size_t>(engine)] += elements; }
   void Activate(const Operand& dst, const Operand& src, ActFn fn, const Scalar& scale = 1,
                 absl::optional<Operand> bias = absl::nullopt, float parameter = 0,
                 absl::optional<Operand> accumulator = absl::nullopt, Engine engine = kAnyEngine);
@@ -284,7 +299,8 @@ class Emitter {
   absl::flat_hash_map<uint32_t, uint32_t> cached_tile_;           // tile variable -> HBM variable
   std::deque<uint32_t> cached_order_;                             // tiles, oldest first
   int64_t evacuations_ = 0;
-  int64_t cached_bytes_ = 0;  // a partition, of those in cached_order_
+  std::array<int64_t, isa::kEngines> load_ = {};  // elements
+  int64_t cached_bytes_ = 0;                      // a partition, of those in cached_order_
 };
 
 }  // namespace glia::compiler

@@ -204,6 +204,33 @@ absl::optional<Tile> Emitter::FindShared(const Nd& view, int partition_dims, DTy
   return absl::nullopt;
 }
 
+absl::optional<Emitter::Within> Emitter::FindWithin(const Nd& view, DType dtype) const {
+  const auto entries = cache_.find(view.var);
+  if (entries == cache_.end()) return absl::nullopt;
+  const int64_t bytes = view.element_bytes();
+  for (const CacheEntry& entry : entries->second) {
+    const Nd& held = entry.view;
+    if (entry.partition_dims != 1 || held.rank() != 2 || entry.tile.dtype != dtype ||
+        held.dtype != view.dtype || held.dims[0] != view.dims[0] ||
+        (held.dims[0] > 1 && held.strides[0] != view.strides[0]) ||
+        (held.dims[1] > 1 && held.strides[1] != bytes)) {
+      continue;
+    }
+    Within within;
+    within.tile = entry.tile;
+    int64_t end = view.offset - held.offset;
+    within.start = end / bytes;
+    bool inside = end >= 0;
+    for (int64_t d = 1; d < view.rank(); ++d) {
+      inside = inside && (view.strides[d] >= 0 || view.dims[d] == 1);
+      end += (view.dims[d] - 1) * view.strides[d];
+      within.strides.push_back(view.strides[d] / bytes);
+    }
+    if (inside && end < held.dims[1] * bytes) return within;
+  }
+  return absl::nullopt;
+}
+
 void Emitter::KeepShared(const Nd& view, int partition_dims, const Tile& tile) {
   const Nd key = Canonical(view, &partition_dims);
   Remember({key, partition_dims, tile});

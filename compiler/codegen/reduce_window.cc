@@ -44,6 +44,8 @@ Operand Repeat(Operand column, int64_t free) {
 namespace {
 
 constexpr int64_t kMaxBytes = 16 * 1024;  // of a tile, a partition
+constexpr int64_t kSmallImage = 128;      // results of images that share a tile
+constexpr int64_t kPoolFree = 192;        // elements from which POOL is the faster
 
 // Arrays [C, outer, three axes] on both sides.
 struct WindowProblem {
@@ -56,11 +58,13 @@ struct WindowProblem {
 class WindowReducer {
  public:
   WindowReducer(Emitter& e, const WindowProblem& p) : e_(e), p_(p) {
-    sum_type_ = isa::IsFloat(p.x.dtype) ? DType::kF32 : p.x.dtype;
+    // The larger of two is one of them: no wider type is needed.
+    const bool selects = p.op == AluOp::kMax || p.op == AluOp::kMin;
+    sum_type_ = isa::IsFloat(p.x.dtype) && !selects ? DType::kF32 : p.x.dtype;
   }
 
   absl::Status Emit() {
-    const int64_t most = kMaxBytes / std::max(4, isa::DTypeBytes(sum_type_));
+    const int64_t most = kMaxBytes / std::max(2, isa::DTypeBytes(sum_type_));
     // What there is at each stage: the last axis is reduced first.
     const auto fits = [&](const WindowSizes& b) {
       WindowSizes stage = b;
@@ -81,18 +85,47 @@ class WindowReducer {
                                {p_.out.dims[1], p_.out.dims[2], p_.out.dims[3], p_.out.dims[4]}};
     const int64_t channels = p_.out.dims[0];
     const int64_t each = std::min<int64_t>(channels, isa::kPartitions);
+    // Results that fit into a tile stay together: what reads them wants whole images.
+    const int64_t results = kMaxTileBytes / p_.out.element_bytes();
+    const auto together = [&](const WindowSizes& b) {
+      return b[0] * b[1] * b[2] * b[3] <= results &&
+             (b[0] == 1 || b[1] * b[2] * b[3] <= kSmallImage);
+    };
     for (int64_t c0 = 0; c0 < channels; c0 += each) {
       const int64_t count = std::min(each, channels - c0);
-      ForEachWindowBlock(whole, fits,
-                         [&](const WindowBlock& block) { EmitBlock(block, c0, count); });
+      ForEachWindowBlock(whole, together, [&](const WindowBlock& images) {
+        Tile result;
+        ForEachWindowBlock(images, fits, [&](const WindowBlock& block) {
+          const Tile done = Reduce(block, c0, count);
+          // The input's own tile may be in the cache under its own name already.
+          if (block.size == images.size && done.dtype == p_.out.dtype && done.var != source_) {
+            result = done;
+            return;
+          }
+          if (!result.valid()) {
+            result = e_.NewTile(p_.out.dtype, static_cast<int>(count), images.outputs(), "window");
+          }
+          const WindowSizes steps = DenseSteps(images.size);
+          int64_t start = 0;
+          for (int d = 0; d < 4; ++d) start += (block.start[d] - images.start[d]) * steps[d];
+          const Operand to = WindowPattern(result, start, block.size, steps);
+          if (isa::IsFloat(to.dtype) && isa::IsFloat(done.dtype)) {
+            e_.Activate(to, done.all(), ActFn::kCopy, 1, absl::nullopt, 0, absl::nullopt,
+                        Engine::kAct);
+          } else {
+            e_.Copy(to, done.all());
+          }
+        });
+        e_.Store(images.Of(SliceDim(p_.out, 0, c0, count)), 1, result);
+      });
     }
     return e_.status();
   }
 
  private:
-  void EmitBlock(const WindowBlock& block, int64_t c0, int64_t count) {
+  // The results of a block, in a dense tile.
+  Tile Reduce(const WindowBlock& block, int64_t c0, int64_t count) {
     const int partitions = static_cast<int>(count);
-    const Nd target = block.Of(SliceDim(p_.out, 0, c0, count));
     WindowSizes first = block.start, dims = block.size;
     bool nothing = false;
     for (int a = 0; a < kWindowAxes; ++a) {
@@ -108,7 +141,19 @@ class WindowReducer {
     } else {
       Nd part = SliceDim(p_.x, 0, c0, count);
       for (int d = 0; d < 4; ++d) part = SliceDim(part, d + 1, first[d], dims[d]);
-      now = e_.LoadShared(part, 1);
+      source_start_ = 0;
+      source_steps_ = DenseSteps(dims);
+      const auto within = e_.FindWithin(part, part.dtype);
+      const bool trivial = std::all_of(p_.axes.begin(), p_.axes.end(),
+                                       [](const WindowAxis& axis) { return axis.Trivial(); });
+      if (within.has_value() && !trivial) {
+        now = within->tile;
+        source_start_ = within->start;
+        std::copy(within->strides.begin(), within->strides.end(), source_steps_.begin());
+      } else {
+        now = e_.LoadShared(part, 1);
+      }
+      source_ = now.var;
       for (int a = kWindowAxes - 1; a >= 0; --a) now = ReduceAxis(now, block, a, first, &dims);
     }
     if (p_.init.has_value()) {
@@ -117,22 +162,17 @@ class WindowReducer {
                       p_.op);
       now = next;
     }
-    Tile result = now;
-    // The input's own tile may be in the cache under its own name already.
-    if (now.dtype != p_.out.dtype || now.var == source_) {
-      result = e_.NewTile(p_.out.dtype, partitions, now.free, "window");
-      e_.Copy(result.all(), now.all());
-    }
-    e_.Store(target, 1, result);
+    return now;
   }
 
   // dims[a + 1] goes from the inputs to the outputs of the block.
   Tile ReduceAxis(const Tile& in, const WindowBlock& block, int a, const WindowSizes& first,
                   WindowSizes* dims) {
     const WindowAxis& axis = p_.axes[a];
-    if (a == kWindowAxes - 1) source_ = in.var;
     if (axis.Trivial()) return in;
-    const WindowSizes in_steps = DenseSteps(*dims);
+    const bool source = in.var == source_;
+    const WindowSizes in_steps = source ? source_steps_ : DenseSteps(*dims);
+    const int64_t in_start = source ? source_start_ : 0;
     const int64_t in_size = (*dims)[a + 1];
     (*dims)[a + 1] = block.size[a + 1];
     const WindowSizes out_steps = DenseSteps(*dims);
@@ -156,7 +196,9 @@ class WindowReducer {
       }
     }
     const auto input = [&](const TapRange& r) {
-      return side(in, in_steps, r.first_in - first[a + 1], r.in_step, r.count);
+      Operand o = side(in, in_steps, r.first_in - first[a + 1], r.in_step, r.count);
+      o.offset += static_cast<uint32_t>(in_start * isa::DTypeBytes(in.dtype));
+      return o;
     };
     if (outputs == 1 && all.size() > 2 && static_cast<int64_t>(all.size()) == in_size) {
       // One result of all: the axis innermost.
@@ -166,7 +208,7 @@ class WindowReducer {
         std::swap(sizes[d], sizes[d + 1]);
         std::swap(steps[d], steps[d + 1]);
       }
-      e_.Reduce(out.all(), in.pattern(in.partitions, 0, sizes, steps), p_.op, 1);
+      e_.Reduce(out.all(), in.pattern(in.partitions, in_start, sizes, steps), p_.op, 1);
       return out;
     }
     // Taps that reach every output begin; the others join where they reach.
@@ -177,20 +219,28 @@ class WindowReducer {
       e_.Copy(out.all(), input(all[0]));
       next = 1;
     } else {
-      e_.TensorTensor(out.all(), input(all[0]), input(all[1]), p_.op);
+      Combine(out.all(), input(all[0]), input(all[1]));
       next = 2;
     }
     some.insert(some.begin(), all.begin() + static_cast<int64_t>(next), all.end());
     for (const TapRange& r : some) {
       const Operand to = side(out, out_steps, r.first_out - o0, r.out_step, r.count);
-      e_.TensorTensor(to, to, input(r), p_.op);
+      Combine(to, to, input(r));
     }
     return out;
+  }
+
+  // Two tensors cost DVE twice the cycles, POOL only a longer start.
+  void Combine(const Operand& to, const Operand& a, const Operand& b) {
+    const bool pool = isa::IsFloat(to.dtype) && to.free_elements() >= kPoolFree;
+    e_.TensorTensor(to, a, b, p_.op, pool ? Engine::kPool : kAnyEngine);
   }
 
   Emitter& e_;
   const WindowProblem& p_;
   DType sum_type_;
+  int64_t source_start_ = 0;
+  WindowSizes source_steps_ = {0, 0, 0, 0};
   uint32_t source_ = UINT32_MAX;  // the tile that the block's inputs came in
 };
 

@@ -1,0 +1,415 @@
+#include "compiler/codegen/convolution_epilogue.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "absl/container/flat_hash_set.h"
+#include "compiler/codegen/reduce.h"
+#include "compiler/codegen/tiling.h"
+#include "serialization/isa/table.h"
+
+namespace glia::compiler {
+namespace {
+
+using hlo::Instruction;
+using hlo::Opcode;
+
+AluOp ChainOp(Opcode opcode) {
+  switch (opcode) {
+    case Opcode::kAdd:
+      return AluOp::kAdd;
+    case Opcode::kSubtract:
+      return AluOp::kSubtract;
+    case Opcode::kMultiply:
+      return AluOp::kMultiply;
+    case Opcode::kMaximum:
+      return AluOp::kMax;
+    case Opcode::kMinimum:
+      return AluOp::kMin;
+    default:
+      return AluOp::kBypass;
+  }
+}
+
+bool Rounds(const hlo::Use& use, const CodegenOptions& options) {
+  const Instruction& user = *use.user;
+  if (user.opcode() == Opcode::kConvolution) {
+    // Depthwise ones run in fp32 on the vector engines.
+    return user.operand(0)->shape.type == hlo::kF32 && user.operand(0) != user.operand(1) &&
+           use.operand_index == 0 && !IsDepthwise(user);
+  }
+  if (user.opcode() != Opcode::kReduceWindow || user.operand_count() != 2) return false;
+  const AluOp op = ClassifyReducer(*user.to_apply()).alu;
+  return use.operand_index == 0 && op == AluOp::kMax && OnlyRounded(user, options);
+}
+
+}  // namespace
+
+DType RoundedType(const CodegenOptions& options) {
+  if (options.auto_cast == AutoCast::kNone) return DType::kF32;
+  return options.auto_cast_type == AutoCastType::kFp16 ? DType::kF16 : DType::kBf16;
+}
+
+bool OnlyRounded(const Instruction& value, const CodegenOptions& options) {
+  if (options.auto_cast == AutoCast::kNone || value.IsRoot() || value.uses().empty()) return false;
+  if (!value.shape.IsArray() || value.shape.type != hlo::kF32) return false;
+  return std::all_of(value.uses().begin(), value.uses().end(),
+                     [&](const hlo::Use& use) { return Rounds(use, options); });
+}
+
+bool SomeRounded(const Instruction& value, const CodegenOptions& options) {
+  if (options.auto_cast == AutoCast::kNone || !value.shape.IsArray() ||
+      value.shape.type != hlo::kF32)
+    return false;
+  return std::any_of(value.uses().begin(), value.uses().end(), [&](const hlo::Use& use) {
+    return use.user->opcode() == Opcode::kConvolution && Rounds(use, options);
+  });
+}
+
+absl::Status ConvEpilogue::Bind(const std::function<Nd(const Nd&)>& arrange, bool folds) {
+  if (group_ == nullptr) return AddOutput(&conv_, arrange);
+  const absl::flat_hash_set<const Instruction*> members(group_->members.begin(),
+                                                        group_->members.end());
+  for (const Instruction* member : group_->members) {
+    for (const Instruction* operand : member->operands()) {
+      if (operand == &conv_ || members.contains(operand) || leaves_.contains(operand)) continue;
+      if (absl::Status s = AddLeaf(operand, arrange); !s.ok()) return s;
+    }
+  }
+  const Instruction* user = conv_.uses()[0].user;
+  if (folds && conv_.uses().size() == 1 && user->opcode() == Opcode::kMultiply) {
+    const Instruction* other = user->operand(user->operand(0) == &conv_ ? 1 : 0);
+    const auto leaf = leaves_.find(other);
+    if (leaf != leaves_.end() && leaf->second.constant >= 0) {
+      scaled_ = user;
+      scale_ = columns_[leaf->second.constant];
+    }
+  }
+  for (const Instruction* member : group_->members) {
+    bool read_outside = member->IsRoot();
+    for (const hlo::Use& use : member->uses()) {
+      read_outside = read_outside || !members.contains(use.user);
+    }
+    if (!read_outside) continue;
+    if (absl::Status s = AddOutput(member, arrange); !s.ok()) return s;
+  }
+  return e_.status();
+}
+
+absl::Status ConvEpilogue::AddLeaf(const Instruction* operand,
+                                   const std::function<Nd(const Nd&)>& arrange) {
+  Leaf leaf;
+  if (const absl::optional<double> splat = e_.Splat(operand); splat.has_value()) {
+    leaf.splat.splat = *splat;
+    if (!hlo::IsFloating(operand->shape.type)) {
+      leaf.splat.splat_int = Emitter::ConstantOf(operand)->GetAsInt64(0);
+    }
+  } else {
+    absl::StatusOr<Nd> view = e_.View(operand);
+    if (!view.ok()) return view.status();
+    const Dims& dims = conv_.shape.dims;
+    leaf.array = true;
+    leaf.nd = arrange(view->dims == dims ? *view : BroadcastNd(*view, dims, {}));
+    leaf.column = true;
+    for (int64_t d = 0; d < leaf.nd.rank(); ++d) {
+      leaf.column = leaf.column && (d == 1 || leaf.nd.dims[d] == 1 || leaf.nd.strides[d] == 0);
+    }
+    const hlo::Literal* literal = Emitter::ConstantOf(operand);
+    const bool in_file =
+        e_.serial().program.variables[leaf.nd.var].kind == isa::VariableKind::kFile;
+    if (leaf.column && literal != nullptr && in_file && literal->shape().type == hlo::kF32) {
+      ChannelValues values(static_cast<size_t>(leaf.nd.dims[1]));
+      for (size_t c = 0; c < values.size(); ++c) {
+        std::memcpy(&values[c],
+                    static_cast<const char*>(literal->raw()) + leaf.nd.offset +
+                        static_cast<int64_t>(c) * leaf.nd.strides[1],
+                    sizeof(float));
+      }
+      leaf.constant = static_cast<int>(columns_.size());
+      columns_.push_back(std::move(values));
+    }
+  }
+  leaves_[operand] = std::move(leaf);
+  leaf_order_.push_back(operand);
+  return e_.status();
+}
+
+absl::Status ConvEpilogue::AddOutput(const Instruction* hlo,
+                                     const std::function<Nd(const Nd&)>& arrange) {
+  const absl::StatusOr<DType> dtype = DeviceType(hlo->shape.type);
+  if (!dtype.ok()) return dtype.status();
+  const bool narrow = OnlyRounded(*hlo, e_.options());
+  const Nd home = e_.NewImages(*hlo, conv_.conv_dims.output_feature,
+                               narrow ? RoundedType(e_.options()) : *dtype);
+  Output output;
+  output.hlo = hlo;
+  output.nd = arrange(home);
+  output.rounds = home.dtype == DType::kF32 && SomeRounded(*hlo, e_.options());
+  outputs_.push_back(std::move(output));
+  return e_.status();
+}
+
+std::vector<Nd*> ConvEpilogue::Arrays() {
+  std::vector<Nd*> arrays;
+  for (const Instruction* leaf : leaf_order_) {
+    if (leaves_[leaf].array) arrays.push_back(&leaves_[leaf].nd);
+  }
+  for (Output& output : outputs_) arrays.push_back(&output.nd);
+  return arrays;
+}
+
+int64_t ConvEpilogue::MaxElementBytes() const {
+  int64_t bytes = 1;
+  for (const Output& output : outputs_) bytes = std::max(bytes, output.nd.element_bytes());
+  for (const auto& [hlo, leaf] : leaves_) {
+    if (leaf.array && !leaf.column) bytes = std::max(bytes, leaf.nd.element_bytes());
+  }
+  return bytes;
+}
+
+void ConvEpilogue::Start(const WindowBlock& block, int64_t c0, int64_t count,
+                         std::vector<Operand> columns) {
+  block_ = block;
+  c0_ = c0;
+  count_ = count;
+  column_operands_ = std::move(columns);
+  for (const Instruction* hlo : leaf_order_) leaves_[hlo].loaded = Tile();
+  for (Output& output : outputs_) {
+    output.result =
+        e_.NewTile(output.nd.dtype, static_cast<int>(count), block.outputs(), output.hlo->name());
+  }
+}
+
+// The part's elements of a tile that holds the block's.
+Operand ConvEpilogue::PartOf(const Tile& tile, const WindowBlock& part) const {
+  const WindowSizes steps = DenseSteps(block_.size);
+  int64_t start = 0;
+  for (int d = 0; d < 4; ++d) start += (part.start[d] - block_.start[d]) * steps[d];
+  return WindowPattern(tile, start, part.size, steps);
+}
+
+ConvEpilogue::Value ConvEpilogue::LeafValue(const Instruction* operand, const WindowBlock& part) {
+  Leaf& leaf = leaves_.at(operand);
+  Value value;
+  value.value = leaf.splat;
+  if (!leaf.array) return value;
+  if (leaf.constant >= 0) {
+    value.value.operand = column_operands_[leaf.constant];
+    value.value.column = true;
+    return value;
+  }
+  const Nd channels = SliceDim(TransposeNd(leaf.nd, {1, 0, 2, 3, 4}), 0, c0_, count_);
+  if (leaf.column) {
+    if (!leaf.loaded.valid()) {
+      Nd column = channels;
+      column.dims = {count_, 1};
+      column.strides = {channels.strides[0], 0};
+      leaf.loaded = e_.LoadShared(column, 1);
+    }
+    value.value.operand = leaf.loaded.all();
+    value.value.column = true;
+    return value;
+  }
+  bool repeats = false;
+  for (int64_t d = 1; d < channels.rank(); ++d) {
+    repeats = repeats || (channels.dims[d] > 1 && channels.strides[d] <= 0);
+  }
+  if (!leaf.loaded.valid()) {
+    const Nd piece = part.Of(channels);
+    if (!repeats) {
+      if (const auto within = e_.FindWithin(piece, piece.dtype); within.has_value()) {
+        WindowSizes steps;
+        std::copy(within->strides.begin(), within->strides.end(), steps.begin());
+        value.value.operand = WindowPattern(within->tile, within->start, part.size, steps);
+        return value;
+      }
+      leaf.loaded = e_.LoadShared(block_.Of(channels), 1);
+    } else {
+      const LoadedOperand load = LoadOperand(e_, piece, 1);
+      value.value.operand = load.operand;
+      value.value.column = load.column;
+      return value;
+    }
+  }
+  value.value.operand = PartOf(leaf.loaded, part);
+  return value;
+}
+
+Operand ConvEpilogue::Settle(const Value& value, const Operand* to, DType dtype, int partitions,
+                             int64_t free) {
+  const Operand& in = *value.value.operand;
+  if (to == nullptr && value.count == 0 && !e_.InPsum(in) && in.dtype == dtype) return in;
+  const Operand out = to != nullptr ? *to : e_.NewTile(dtype, partitions, free, "epilogue").all();
+  const auto& links = value.links;
+  // ACT adds a vector and rectifies.
+  const bool adds = value.count > 0 && links[0].op == AluOp::kAdd &&
+                    links[0].scalar.column.present() && links[0].scalar.column.dtype == DType::kF32;
+  const int rest = adds ? 1 : 0;
+  const bool relu = value.count == rest + 1 && links[rest].op == AluOp::kMax &&
+                    !links[rest].scalar.column.present() && links[rest].scalar.imm == 0;
+  const bool by_act =
+      isa::IsFloat(in.dtype) && isa::IsFloat(out.dtype) && value.count == rest + (relu ? 1 : 0);
+  if (by_act && e_.Lighter(free) == Engine::kAct) {
+    e_.Activate(out, in, relu ? ActFn::kRelu : ActFn::kCopy, 1,
+                adds ? absl::optional<Operand>(links[0].scalar.column) : absl::nullopt, 0,
+                absl::nullopt, Engine::kAct);
+    return out;
+  }
+  if (!by_act) e_.AddLoad(Engine::kDve, free);
+  if (value.count == 0) {
+    e_.Copy(out, in, Engine::kDve);
+  } else {
+    e_.TensorScalar(out, in, links[0].op, links[0].scalar,
+                    value.count > 1 ? links[1].op : AluOp::kBypass,
+                    value.count > 1 ? links[1].scalar : Scalar(0), 0, Engine::kDve);
+  }
+  return out;
+}
+
+// Adds a member to the chain of one of its operands, if it can be. fp32 only.
+bool ConvEpilogue::Chain(const Instruction& member, std::vector<Value>* in, const Operand* to,
+                         DType dtype, int partitions, int64_t free, Value* out) {
+  const AluOp op = ChainOp(member.opcode());
+  if (op == AluOp::kBypass || in->size() != 2 || member.shape.type != hlo::kF32) return false;
+  const auto narrow = [](const Value& v) { return v.value.is_splat() || v.value.column; };
+  size_t a = 0;
+  if (op != AluOp::kSubtract && narrow((*in)[0])) a = 1;
+  Value& first = (*in)[a];
+  Value& second = (*in)[1 - a];
+  if (narrow(first)) return false;
+  if (narrow(second)) {
+    if (second.count != 0) return false;
+    *out = first;
+    if (first.count == 2) {
+      out->value.operand = Settle(first, nullptr, DType::kF32, partitions, free);
+      out->count = 0;
+    }
+    const Scalar scalar =
+        second.value.is_splat() ? Scalar(second.value.splat) : Scalar(*second.value.operand);
+    out->links[out->count++] = {op, scalar};
+    return true;
+  }
+  // The sum of two arrays: one may have an operation to be done.
+  if (op != AluOp::kSubtract && first.count == 0 && second.count > 0) std::swap(first, second);
+  if (second.count > 0 || (e_.InPsum(*first.value.operand) && e_.InPsum(*second.value.operand))) {
+    second.value.operand = Settle(second, nullptr, DType::kF32, partitions, free);
+    second.count = 0;
+  }
+  if (first.count == 2) {
+    first.value.operand = Settle(first, nullptr, DType::kF32, partitions, free);
+    first.count = 0;
+  }
+  const Operand result =
+      to != nullptr ? *to : e_.NewTile(dtype, partitions, free, member.name()).all();
+  e_.AddLoad(Engine::kDve, free);
+  if (first.count == 0) {
+    e_.TensorTensor(result, *first.value.operand, *second.value.operand, op, Engine::kDve);
+  } else {
+    e_.ScalarTensorTensor(result, *first.value.operand, first.links[0].op, first.links[0].scalar,
+                          op, *second.value.operand, Engine::kDve);
+  }
+  *out = Value();
+  out->value.operand = result;
+  return true;
+}
+
+void ConvEpilogue::Finish(const Tile& sum, const WindowBlock& part) {
+  const int partitions = sum.partitions;
+  const int64_t free = sum.free;
+  Value conv;
+  conv.value.operand = sum.all();
+  if (group_ == nullptr) {
+    const Operand to = PartOf(outputs_[0].result, part);
+    if (isa::IsFloat(to.dtype)) {
+      Settle(conv, &to, to.dtype, partitions, free);
+    } else {
+      // Exact integers; narrow results wrap.
+      const Tile wide = e_.NewTile(DType::kI32, partitions, free, "conv");
+      e_.Copy(wide.all(), sum.all(), Engine::kDve);
+      e_.Copy(to, wide.all());
+    }
+    return;
+  }
+  absl::flat_hash_map<const Instruction*, Value> values;
+  values[&conv_] = conv;
+  for (const Instruction* member : group_->members) {
+    const Instruction* before = e_.SetCurrent(member);
+    const DType dtype = *DeviceType(member->shape.type);
+    const auto output = std::find_if(outputs_.begin(), outputs_.end(),
+                                     [&](const Output& o) { return o.hlo == member; });
+    absl::optional<Operand> to;
+    if (output != outputs_.end()) to = PartOf(output->result, part);
+    Value result;
+    if (member == scaled_) {
+      result = conv;
+    } else {
+      std::vector<Value> in;
+      for (const Instruction* operand : member->operands()) {
+        if (!values.contains(operand)) values[operand] = LeafValue(operand, part);
+        Value& value = values[operand];
+        // What several read is computed once.
+        if (operand->uses().size() > 1 && value.count > 0) {
+          value.value.operand =
+              Settle(value, nullptr, *DeviceType(operand->shape.type), partitions, free);
+          value.count = 0;
+        }
+        in.push_back(value);
+      }
+      const Operand* target = to.has_value() ? &*to : nullptr;
+      if (!Chain(*member, &in, target, dtype, partitions, free, &result)) {
+        std::vector<TileValue> operands;
+        for (size_t i = 0; i < in.size(); ++i) {
+          if (!in[i].value.is_splat() && !in[i].value.column) {
+            in[i].value.operand = Settle(
+                in[i], nullptr, *DeviceType(member->operand(i)->shape.type), partitions, free);
+          }
+          operands.push_back(in[i].value);
+        }
+        absl::StatusOr<TileValue> made = EmitTileOp(e_, *member, operands, partitions, free);
+        if (!made.ok()) {
+          e_.Fail(made.status());
+          return;
+        }
+        result.value = *made;
+      }
+    }
+    if (to.has_value()) {
+      const TileValue& v = result.value;
+      if (v.is_splat() || v.column) {
+        result.value = TileValue();
+        result.value.operand = Materialize(e_, v, dtype, partitions, free);
+      }
+      if (result.count > 0 || std::memcmp(&*result.value.operand, &*to, sizeof(Operand)) != 0) {
+        const bool exact = to->dtype == dtype;
+        const Operand settled = Settle(result, &*to, to->dtype, partitions, free);
+        // Members that read it go on with the unrounded value.
+        if (exact) {
+          result = Value();
+          result.value.operand = settled;
+        }
+      }
+    }
+    values[member] = result;
+    e_.SetCurrent(before);
+  }
+}
+
+void ConvEpilogue::End() {
+  for (Output& output : outputs_) {
+    const Instruction* before = e_.SetCurrent(output.hlo);
+    const Nd part = block_.Of(SliceDim(TransposeNd(output.nd, {1, 0, 2, 3, 4}), 0, c0_, count_));
+    e_.Store(part, 1, output.result);
+    if (output.rounds) {
+      const Tile rounded = e_.NewTile(RoundedType(e_.options()), output.result.partitions,
+                                      output.result.free, "rounded");
+      Value whole;
+      whole.value.operand = output.result.all();
+      const Operand to = rounded.all();
+      Settle(whole, &to, to.dtype, rounded.partitions, rounded.free);
+      e_.KeepShared(part, 1, rounded);
+    }
+    e_.SetCurrent(before);
+  }
+}
+
+}  // namespace glia::compiler

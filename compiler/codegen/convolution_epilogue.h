@@ -1,0 +1,113 @@
+// What becomes of a convolution's sums on their way out of PSUM: the element-wise group that reads
+// them, one part of a block at a time. Factors and offsets of each channel, clamps and sums with
+// other arrays are chained into as few instructions of ACT and DVE as hold them.
+#ifndef GLIA_COMPILER_CODEGEN_CONVOLUTION_EPILOGUE_H_
+#define GLIA_COMPILER_CODEGEN_CONVOLUTION_EPILOGUE_H_
+
+#include <array>
+#include <functional>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/status/status.h"
+#include "compiler/codegen/convolution.h"
+#include "compiler/codegen/elementwise.h"
+#include "compiler/codegen/fusion.h"
+
+namespace glia::compiler {
+
+// One number for each output channel, known to the compiler.
+using ChannelValues = std::vector<float>;
+
+class ConvEpilogue {
+ public:
+  // `group`, or null for none, reads the convolution, and nothing else does.
+  ConvEpilogue(Emitter& e, const hlo::Instruction& conv, const Unit* group)
+      : e_(e), conv_(conv), group_(group) {}
+
+  // For sums that are stored as they are: [N, C, three axes].
+  ConvEpilogue(Emitter& e, const hlo::Instruction& conv, const Nd& out)
+      : e_(e), conv_(conv), group_(nullptr) {
+    outputs_.push_back({&conv, out, false, {}});
+  }
+
+  // Finds what is read and makes room for what is written. `arrange` turns an array of the
+  // convolution's dims into [N, C, three axes]. If `folds`, a constant factor of each channel that
+  // comes first is left to the weights.
+  absl::Status Bind(const std::function<Nd(const Nd&)>& arrange, bool folds);
+  // All arrays, as arranged: their axes may be merged alike.
+  std::vector<Nd*> Arrays();
+
+  const ChannelValues& scale() const { return scale_; }  // empty: none
+  const std::vector<ChannelValues>& columns() const { return columns_; }
+  int64_t MaxElementBytes() const;
+
+  // Channels [c0, c0 + count) of a block begin; `columns` are [count, 1], in the order of
+  // columns().
+  void Start(const WindowBlock& block, int64_t c0, int64_t count, std::vector<Operand> columns);
+  // The sums of a part of the block.
+  void Finish(const Tile& sum, const WindowBlock& part);
+  // The block is complete.
+  void End();
+
+ private:
+  struct Link {
+    AluOp op = AluOp::kBypass;
+    Scalar scalar = 0;
+  };
+  // A value on its way: an operand and up to two operations still to be done.
+  struct Value {
+    TileValue value;
+    std::array<Link, 2> links;
+    int count = 0;
+  };
+  struct Leaf {
+    TileValue splat;  // if not an array
+    Nd nd;            // [N, C, axes] as arranged
+    bool array = false;
+    bool column = false;
+    int constant = -1;  // index in columns_
+    Tile loaded;        // of the block
+  };
+  struct Output {
+    const hlo::Instruction* hlo;
+    Nd nd;                // [N, C, axes]
+    bool rounds = false;  // convolutions also read it in their own type
+    Tile result;
+  };
+
+  absl::Status AddLeaf(const hlo::Instruction* operand,
+                       const std::function<Nd(const Nd&)>& arrange);
+  absl::Status AddOutput(const hlo::Instruction* hlo, const std::function<Nd(const Nd&)>& arrange);
+  Value LeafValue(const hlo::Instruction* operand, const WindowBlock& part);
+  Operand PartOf(const Tile& tile, const WindowBlock& part) const;
+  bool Chain(const hlo::Instruction& member, std::vector<Value>* in, const Operand* to, DType dtype,
+             int partitions, int64_t free, Value* out);
+  // Does what is left to do; to `to` if given.
+  Operand Settle(const Value& value, const Operand* to, DType dtype, int partitions, int64_t free);
+
+  Emitter& e_;
+  const hlo::Instruction& conv_;
+  const Unit* group_;
+  const hlo::Instruction* scaled_ = nullptr;  // the multiplication by scale_
+  ChannelValues scale_;
+  std::vector<ChannelValues> columns_;
+  absl::flat_hash_map<const hlo::Instruction*, Leaf> leaves_;
+  std::vector<const hlo::Instruction*> leaf_order_;
+  std::vector<Output> outputs_;
+  WindowBlock block_;
+  int64_t c0_ = 0, count_ = 0;
+  std::vector<Operand> column_operands_;
+};
+
+// Whether every reader of the value is a convolution that rounds it to `type` anyway, perhaps after
+// a windowed maximum.
+bool OnlyRounded(const hlo::Instruction& value, const CodegenOptions& options);
+// Whether some reader is.
+bool SomeRounded(const hlo::Instruction& value, const CodegenOptions& options);
+// The type that convolutions of fp32 values round to.
+DType RoundedType(const CodegenOptions& options);
+
+}  // namespace glia::compiler
+
+#endif  // GLIA_COMPILER_CODEGEN_CONVOLUTION_EPILOGUE_H_
