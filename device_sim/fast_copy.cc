@@ -191,34 +191,23 @@ View Repeated(View source, int64_t partitions) {
 
 // dst[f, p] = src[p, f].
 void EmitTranspose(const View& src, const View& dst, Steps& steps) {
-  // The source seen with its free elements outermost; several free dimensions do not fit the partition.
-  std::vector<ptrdiff_t> from, to;
-  const auto offsets = [](const View& v) {
-    std::vector<ptrdiff_t> out;
-    View one = v;
-    one.partitions = 1;
-    const Walk walk = WalkOf(one);
-    Cursor cursor(walk, nullptr);
-    cursor.Take(one.free(), [&](uint8_t* p, ptrdiff_t stride, int64_t n, int64_t) {
-      for (int64_t i = 0; i < n; ++i) out.push_back(reinterpret_cast<intptr_t>(p) + i * stride);
-    });
-    return out;
+  const auto walk = [](View v) {
+    v.partitions = 1;
+    return WalkOf(v);
   };
-  if (src.FreeContiguous() && dst.FreeContiguous()) {
-    steps.push_back(std::make_unique<MoveStep>(
-        Move({{dst.partitions, src.bytes, dst.pitch}, {src.partitions, src.pitch, dst.bytes}}, src.bytes, false),
-        src.base, dst.base));
-    return;
+  const Walk from = walk(src), to = walk(dst);
+  std::vector<MoveDimension> dims;
+  int64_t inner = src.free();
+  for (int i = 0; i < from.dims; ++i) {
+    inner /= from.d[i].n;
+    dims.push_back({from.d[i].n, from.d[i].stride, inner * dst.pitch});
   }
-  from = offsets(src);
-  to = offsets(dst);
-  for (size_t f = 0; f < from.size(); ++f) {
-    for (size_t p = 0; p < to.size(); ++p) {
-      steps.push_back(std::make_unique<MoveStep>(
-          Move({}, src.bytes, false), src.base + static_cast<ptrdiff_t>(p) * src.pitch + from[f],
-          dst.base + static_cast<ptrdiff_t>(f) * dst.pitch + to[p]));
-    }
+  inner = dst.free();
+  for (int i = 0; i < to.dims; ++i) {
+    inner /= to.d[i].n;
+    dims.push_back({to.d[i].n, inner * src.pitch, to.d[i].stride});
   }
+  steps.push_back(std::make_unique<MoveStep>(Move(std::move(dims), src.bytes, false), src.base, dst.base));
 }
 
 void EmitSelect(const DecodeContext& context, bool pool, const isa::Instruction& i, const View& mask,

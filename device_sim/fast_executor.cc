@@ -1,4 +1,4 @@
-// The fast executor: instructions decoded once into steps with resolved addresses, run in serial order.
+// The fast executor: runs the steps into which the translator turned each segment.
 #include <cstring>
 #include <memory>
 #include <string>
@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "device_sim/executor.h"
 #include "device_sim/fast_step.h"
+#include "device_sim/fast_translate.h"
 #include "device_sim/semantics.h"
 #include "serialization/isa/disassemble.h"
 #include "serialization/isa/table.h"
@@ -15,59 +16,27 @@
 namespace glia::device {
 namespace {
 
-using fast::DecodeContext;
-using fast::Steps;
 using isa::Opcode;
-
-void Decode(const DecodeContext& context, isa::Engine engine, const isa::Instruction& i, Steps& steps) {
-  switch (i.opcode) {
-    case Opcode::kNop:
-      return;
-    case Opcode::kMatmul:
-      return fast::DecodeMatmul(context, i, steps);
-    case Opcode::kActivate:
-    case Opcode::kTensorTensor:
-    case Opcode::kTensorScalar:
-    case Opcode::kScalarTensorTensor:
-    case Opcode::kReciprocal:
-      return fast::DecodeElementwise(context, engine, i, steps);
-    case Opcode::kTensorCopy:
-    case Opcode::kSelect:
-    case Opcode::kCopyPredicated:
-    case Opcode::kMemset:
-    case Opcode::kPeTranspose:
-    case Opcode::kPartitionBroadcast:
-      return fast::DecodeMove(context, engine, i, steps);
-    case Opcode::kTensorReduce:
-    case Opcode::kPartitionReduce:
-      return fast::DecodeReduce(context, engine, i, steps);
-    case Opcode::kDma:
-      return fast::DecodeDma(context, context.program.dmas[i.dma], steps);
-    default:
-      return fast::DecodeScalar(context, engine, i, steps);
-  }
-}
 
 class FastExecutor final : public Executor {
  public:
   FastExecutor(const isa::Program& program, const ProgramTiming& timing)
-      : program_(program), memories_(program), rows_(std::make_unique<fast::Rows>()) {
+      : program_(program),
+        memories_(program),
+        pool_(fast::ThreadPool::Get()),
+        rows_(std::make_unique<fast::Rows[]>(pool_.threads())) {
     for (const SegmentTiming& t : timing.segments) duration_ps_.push_back(t.duration_ps);
   }
 
-  absl::Status Prepare() {
+  absl::Status Prepare(absl::Span<const uint8_t* const> constants) {
     if (duration_ps_.size() != program_.segments.size()) {
       return absl::InvalidArgumentError("the timing is that of another program");
     }
-    const DecodeContext context = {program_, memories_, kernels::GetElementwise(), kernels::GetMatmul()};
-    segments_.resize(program_.segments.size());
-    for (size_t s = 0; s < segments_.size(); ++s) {
-      auto order = SerialOrder(program_, program_.segments[s]);
+    fast::Translator translator(program_, memories_, constants, pool_, rows_.get(), storage_);
+    for (const isa::Segment& segment : program_.segments) {
+      auto order = SerialOrder(program_, segment);
       if (!order.ok()) return order.status();
-      for (const StreamPosition& at : *order) {
-        Decode(context, at.engine, InstructionAt(s, at), segments_[s].steps);
-        segments_[s].origin.resize(segments_[s].steps.size(), at);
-      }
+      segments_.push_back(translator.Translate(segment, *order));
     }
     return absl::OkStatus();
   }
@@ -76,11 +45,11 @@ class FastExecutor final : public Executor {
     if (absl::Status s = CheckBindings(hbm); !s.ok()) return s;
     fast::RunContext context;
     context.hbm = hbm.data();
-    context.rows = rows_.get();
-    context.pool = &fast::ThreadPool::Get();
+    context.rows = context.all_rows = rows_.get();
+    context.pool = &pool_;
     RunStatistics statistics;
     for (size_t s = 0;;) {
-      const Segment& segment = segments_[s];
+      const fast::TranslatedSegment& segment = segments_[s];
       for (size_t i = 0; i < segment.steps.size(); ++i) {
         if (!segment.steps[i]->Run(context)) return Locate(s, segment.origin[i], context.error);
       }
@@ -88,17 +57,13 @@ class FastExecutor final : public Executor {
       ++statistics.segments_run;
       const isa::Terminator& t = program_.segments[s].terminator;
       if (t.kind == isa::TerminatorKind::kHalt) return statistics;
-      s = t.kind == isa::TerminatorKind::kJump || LoadInt(t.dtype, hbm[t.var] + t.offset) != 0 ? t.target
-                                                                                          : t.otherwise;
+      s = t.kind == isa::TerminatorKind::kJump || LoadInt(t.dtype, hbm[t.var] + t.offset) != 0
+              ? t.target
+              : t.otherwise;
     }
   }
 
  private:
-  struct Segment {
-    Steps steps;
-    std::vector<StreamPosition> origin;  // of each step
-  };
-
   const isa::Instruction& InstructionAt(size_t segment, StreamPosition at) const {
     return program_.segments[segment].streams[static_cast<int>(at.engine)][at.index];
   }
@@ -111,7 +76,8 @@ class FastExecutor final : public Executor {
     for (size_t i = 0; i < hbm.size(); ++i) {
       const isa::Variable& v = program_.variables[i];
       if (hbm[i] == nullptr && isa::IsHbm(v.kind) && v.bytes > 0) {
-        return absl::InvalidArgumentError(absl::StrCat("variable ", i, " '", v.name, "' is not bound"));
+        return absl::InvalidArgumentError(
+            absl::StrCat("variable ", i, " '", v.name, "' is not bound"));
       }
     }
     return absl::OkStatus();
@@ -127,29 +93,31 @@ class FastExecutor final : public Executor {
       const isa::DebugEntry& d = program_.debug[i.debug];
       absl::StrAppend(&text, ", from ", d.hlo, d.op.empty() ? "" : " ", d.op);
     }
-    return absl::Status(status.code(),
-                        absl::StrCat("segment ", segment, ", ", isa::EngineName(at.engine), " instruction ",
-                                     at.index, " (", text, "): ", status.message()));
+    return absl::Status(status.code(), absl::StrCat("segment ", segment, ", ",
+                                                    isa::EngineName(at.engine), " instruction ",
+                                                    at.index, " (", text, "): ", status.message()));
   }
 
   const isa::Program& program_;
   const fast::Memories memories_;
-  const std::unique_ptr<fast::Rows> rows_;
+  fast::ThreadPool& pool_;
+  const std::unique_ptr<fast::Rows[]> rows_;  // one for each thread
+  fast::Storage storage_;
   std::vector<int64_t> duration_ps_;
-  std::vector<Segment> segments_;
+  std::vector<fast::TranslatedSegment> segments_;
 };
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Executor>> MakeFastExecutor(const isa::Program& program,
-                                                           const ProgramTiming& timing,
-                                                           absl::Span<const uint8_t* const> constants) {
+absl::StatusOr<std::unique_ptr<Executor>> MakeFastExecutor(
+    const isa::Program& program, const ProgramTiming& timing,
+    absl::Span<const uint8_t* const> constants) {
   if (constants.size() != program.variables.size()) {
     return absl::InvalidArgumentError(absl::StrCat("got ", constants.size(), " constants for ",
                                                    program.variables.size(), " variables"));
   }
   auto executor = std::make_unique<FastExecutor>(program, timing);
-  if (absl::Status s = executor->Prepare(); !s.ok()) return s;
+  if (absl::Status s = executor->Prepare(constants); !s.ok()) return s;
   return std::unique_ptr<Executor>(std::move(executor));
 }
 

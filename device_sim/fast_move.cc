@@ -30,7 +30,7 @@ struct Move::Kernels {
     }
   }
 
-  // One side is adjacent along `middle`, the other along `inner`.
+  // One side takes short steps along `middle`, the other along `inner`.
   static void Transpose(const Move& m, const uint8_t* src, uint8_t* dst) {
     const MoveDimension a = m.middle_, b = m.inner_;
     for (int64_t i0 = 0; i0 < a.n; i0 += kTransposeBlock) {
@@ -104,9 +104,11 @@ void Move::Choose(int element_bytes, bool ordered) {
   }
   take(middle_);
   const bool fill = !ordered && inner_.src == 0 && inner_.dst == element_bytes;
+  // Steps that are short along different dimensions on the two sides: lines are used whole in blocks.
+  const auto near = [](ptrdiff_t stride) { return stride > 0 && stride <= 64; };
   const bool transpose = !ordered && middle_.n > 1 && inner_.n > 1 &&
-                         ((middle_.src == element_bytes && inner_.dst == element_bytes) ||
-                          (middle_.dst == element_bytes && inner_.src == element_bytes));
+                         ((near(middle_.src) && near(inner_.dst) && !near(inner_.src)) ||
+                          (near(middle_.dst) && near(inner_.src) && !near(inner_.dst)));
   const auto pick = [&](auto type) -> Kernel {
     using T = decltype(type);
     return fill ? &Kernels<T>::Fill : transpose ? &Kernels<T>::Transpose : &Kernels<T>::Strided;

@@ -9,6 +9,7 @@
 #include "absl/status/status.h"
 #include "device_sim/fast_memory.h"
 #include "device_sim/fast_threads.h"
+#include "device_sim/kernels_bf16.h"
 #include "device_sim/kernels_elementwise.h"
 #include "device_sim/kernels_matmul.h"
 #include "serialization/isa/isa.h"
@@ -28,6 +29,7 @@ struct Rows {
 struct RunContext {
   uint8_t* const* hbm = nullptr;  // bindings of this run
   Rows* rows = nullptr;           // of the calling thread
+  Rows* all_rows = nullptr;       // one for each thread of the pool; rows is the first
   ThreadPool* pool = nullptr;
   absl::Status error;             // why a step returned false
 };
@@ -45,13 +47,23 @@ struct DecodeContext {
   const Memories& memories;
   const kernels::ElementwiseKernels& kernels;
   kernels::MatmulFn matmul;
+  // Sources of the instruction at hand that are read elsewhere than in SBUF: constants.
+  struct Redirect {
+    const isa::Operand* operand;
+    View view;
+  };
+  std::vector<Redirect> redirects;
 
-  View ViewOf(const isa::Operand& operand) const { return MakeView(program, memories, operand); }
+  View ViewOf(const isa::Operand& operand) const {
+    for (const Redirect& r : redirects) {
+      if (r.operand == &operand) return r.view;
+    }
+    return MakeView(program, memories, operand);
+  }
 };
 
 // Each appends the steps of one valid instruction.
 using Steps = std::vector<std::unique_ptr<Step>>;
-void DecodeMatmul(const DecodeContext& context, const isa::Instruction& i, Steps& steps);
 // Activate, TensorTensor, TensorScalar, ScalarTensorTensor, Select, Reciprocal, and copies that convert.
 void DecodeElementwise(const DecodeContext& context, isa::Engine engine, const isa::Instruction& i,
                        Steps& steps);
@@ -63,6 +75,14 @@ void DecodeReduce(const DecodeContext& context, isa::Engine engine, const isa::I
 void DecodeScalar(const DecodeContext& context, isa::Engine engine, const isa::Instruction& i,
                   Steps& steps);
 void DecodeDma(const DecodeContext& context, const isa::DmaDescriptor& d, Steps& steps);
+
+// dst = or += the sum of stationary^T . moving over the products, which all have the shape of dst. The
+// views are read at each run.
+struct Product {
+  View stationary, moving;
+};
+std::unique_ptr<Step> MakeMatmul(const DecodeContext& context, const View& dst, std::vector<Product> products,
+                                 bool accumulate);
 
 // A copy of the elements of `from` to `to` in order: equal element sizes and counts, no overlap.
 std::unique_ptr<Step> MakeCopy(const View& from, const View& to);

@@ -3,6 +3,7 @@
 #include <random>
 #include <vector>
 
+#include "device_sim/kernels_bf16.h"
 #include "device_sim/kernels_elementwise.h"
 #include "device_sim/kernels_matmul.h"
 #include "device_sim/semantics.h"
@@ -36,6 +37,50 @@ TEST(Matmul, EveryShapeIsExactOnIntegers) {
         MatmulTile t = {a.data(), b.data(), c.data(), pa, pb, pc, m, n, k, accumulate};
         matmul(t);
         ASSERT_EQ(c, want) << m << " x " << n << " x " << k;  // what lies between the rows included
+      }
+    }
+  }
+}
+
+TEST(Bf16Panel, EveryShapeIsExactOnIntegers) {
+  const Bf16PanelFn multiply = GetBf16Panel();
+  if (multiply == nullptr) GTEST_SKIP() << "the processor has no bf16 dot product";
+  std::mt19937 random(1);
+  std::uniform_int_distribution<int> value(-8, 8);
+  const auto bf16 = [](int x) {
+    const float f = static_cast<float>(x);
+    uint32_t bits;
+    std::memcpy(&bits, &f, 4);
+    return bits >> 16;
+  };
+  for (int m = 1; m <= kBf16Rows; ++m) {
+    for (int n = 1; n <= kBf16Columns; ++n) {
+      const int pairs = n % 5 + 1;
+      std::vector<uint32_t> a(pairs * kBf16Rows), b(pairs * kBf16Columns);
+      std::vector<float> c(m * (n + 3)), want;
+      for (float& x : c) x = static_cast<float>(value(random));
+      for (const bool accumulate : {false, true}) {
+        want = c;
+        for (int i = 0; i < m; ++i) {
+          for (int j = 0; j < n && !accumulate; ++j) want[i * (n + 3) + j] = 0;
+        }
+        for (int p = 0; p < pairs; ++p) {
+          int x[2][kBf16Rows], y[2][kBf16Columns];
+          for (int half = 0; half < 2; ++half) {
+            for (int& v : x[half]) v = value(random);
+            for (int& v : y[half]) v = value(random);
+          }
+          for (int i = 0; i < kBf16Rows; ++i) a[p * kBf16Rows + i] = bf16(x[0][i]) | bf16(x[1][i]) << 16;
+          for (int j = 0; j < kBf16Columns; ++j) b[p * kBf16Columns + j] = bf16(y[0][j]) | bf16(y[1][j]) << 16;
+          for (int i = 0; i < m; ++i) {
+            for (int j = 0; j < n; ++j) {
+              want[i * (n + 3) + j] += static_cast<float>(x[0][i] * y[0][j] + x[1][i] * y[1][j]);
+            }
+          }
+        }
+        Bf16Panel t = {a.data(), b.data(), c.data(), n + 3, m, n, pairs, accumulate};
+        multiply(t);
+        ASSERT_EQ(c, want) << m << " x " << n << ", " << pairs << " pairs";  // what lies between the rows included
       }
     }
   }

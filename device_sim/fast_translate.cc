@@ -1,0 +1,520 @@
+#include "device_sim/fast_translate.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "serialization/isa/table.h"
+
+namespace glia::device::fast {
+namespace {
+
+using isa::Opcode;
+
+constexpr size_t kMaxOpenGroups = 8;
+// Transfers of fewer bytes stay on one thread.
+constexpr int64_t kSplitBytes = 64 << 10;
+// Chains with fewer elements stay on one thread.
+constexpr int64_t kParallelElements = 16 << 10;
+
+// Instructions whose result in a partition depends on that partition alone, wherever it is.
+bool WorksByPartition(Opcode opcode) {
+  switch (opcode) {
+    case Opcode::kActivate:
+    case Opcode::kTensorTensor:
+    case Opcode::kTensorScalar:
+    case Opcode::kScalarTensorTensor:
+    case Opcode::kTensorCopy:
+    case Opcode::kSelect:
+    case Opcode::kCopyPredicated:
+    case Opcode::kMemset:
+    case Opcode::kTensorReduce:
+    case Opcode::kScan:
+    case Opcode::kReciprocal:
+    case Opcode::kBnStats:
+    case Opcode::kBnAggr:
+      return true;
+    default:
+      return false;
+  }
+}
+
+// Indices are checked when it runs.
+bool MayFail(const isa::Program& program, const isa::Instruction& i) {
+  return i.opcode == Opcode::kGather || i.opcode == Opcode::kScatterAdd ||
+         (i.opcode == Opcode::kDma && program.dmas[i.dma].index_side != isa::IndexSide::kNone);
+}
+
+// One sequence of steps for each thread; they do not touch each other's bytes.
+class Lanes final : public Step {
+ public:
+  explicit Lanes(std::vector<Steps> lanes, bool parallel)
+      : lanes_(std::move(lanes)), parallel_(parallel) {}
+  bool Run(RunContext& context) override {
+    const auto run = [&](int lane) {
+      RunContext own;
+      own.hbm = context.hbm;
+      own.rows = context.all_rows + lane;
+      own.all_rows = context.all_rows;
+      own.pool = context.pool;
+      for (const auto& step : lanes_[lane]) step->Run(own);  // none of them can fail
+    };
+    const int n = static_cast<int>(lanes_.size());
+    if (parallel_) {
+      context.pool->ForEach(n, run);
+    } else {
+      for (int lane = 0; lane < n; ++lane) run(lane);
+    }
+    return true;
+  }
+
+ private:
+  const std::vector<Steps> lanes_;
+  const bool parallel_;
+};
+
+// Both views have the same dimensions; whether their elements have the same bits.
+bool SameBits(const View& x, const View& y) {
+  constexpr int kInner = isa::kFreeDims - 1;
+  const bool rows = x.stride[kInner] == x.bytes && y.stride[kInner] == x.bytes;
+  const int64_t outer = x.partitions * x.size[0] * x.size[1] * x.size[2];
+  for (int64_t r = 0; r < outer; ++r) {
+    const uint8_t* p = x.base;
+    const uint8_t* q = y.base;
+    int64_t rest = r;
+    for (int k = kInner - 1; k >= 0; --k) {
+      const int64_t index = rest % x.size[k];
+      rest /= x.size[k];
+      p += index * x.stride[k];
+      q += index * y.stride[k];
+    }
+    p += rest * x.pitch;
+    q += rest * y.pitch;
+    if (rows) {
+      if (std::memcmp(p, q, x.size[kInner] * x.bytes) != 0) return false;
+      continue;
+    }
+    for (int64_t e = 0; e < x.size[kInner]; ++e) {
+      if (std::memcmp(p + e * x.stride[kInner], q + e * y.stride[kInner], x.bytes) != 0)
+        return false;
+    }
+  }
+  return true;
+}
+
+}  // namespace
+
+Translator::Translator(const isa::Program& program, const Memories& memories,
+                       absl::Span<const uint8_t* const> constants, ThreadPool& pool, Rows* rows,
+                       Storage& storage)
+    : program_(program),
+      constants_(constants),
+      pool_(pool),
+      rows_(rows),
+      storage_(storage),
+      context_{program, memories, kernels::GetElementwise(), kernels::GetMatmul(), {}} {
+  for (const uint8_t* c : constants) bindings_.push_back(const_cast<uint8_t*>(c));  // read only
+}
+
+std::vector<Translator::Access> Translator::AccessesOf(const isa::Instruction& i) const {
+  std::vector<Access> accesses;
+  if (i.opcode == Opcode::kDma) {
+    const isa::DmaDescriptor& d = program_.dmas[i.dma];
+    const DmaFootprints f = FootprintsOf(program_, d);
+    for (const Footprint& r : f.reads) accesses.push_back({r, nullptr, true, false});
+    for (const Footprint& w : f.writes) {
+      accesses.push_back({w, nullptr, d.op != isa::DmaOp::kCopy, true});
+    }
+    return accesses;
+  }
+  for (const isa::OperandAccess& a : isa::AccessesOf(i)) {
+    accesses.push_back({FootprintOf(program_, *a.operand), a.operand, a.reads, a.writes});
+  }
+  return accesses;
+}
+
+void Translator::Emit(const Group& group) {
+  nodes_[group.node].steps.push_back(
+      MakeMatmul(context_, group.dst_view, group.products, group.accumulate));
+  emitted_.push_back(group.node);
+}
+
+// Emits the open groups that the accesses depend on or disturb, in the order in which they began.
+void Translator::CloseGroups(const std::vector<Access>& accesses, const Footprint* except) {
+  const auto conflicts = [&](const Group& g) {
+    if (except != nullptr && SameBytes(g.dst, *except)) return false;
+    for (const Access& a : accesses) {
+      const auto meets = [&](const Footprint& f) {
+        return f.space == a.footprint.space && BoundsOf(f).Meets(BoundsOf(a.footprint));
+      };
+      if (meets(g.dst)) return true;
+      if (a.writes && std::any_of(g.operands.begin(), g.operands.end(), meets)) return true;
+    }
+    return false;
+  };
+  for (size_t i = 0; i < open_.size();) {
+    if (!conflicts(open_[i])) {
+      ++i;
+      continue;
+    }
+    Emit(open_[i]);
+    open_.erase(open_.begin() + static_cast<ptrdiff_t>(i));
+  }
+}
+
+void Translator::Matmul(const isa::Instruction& i, StreamPosition at,
+                        const std::vector<Access>& accesses) {
+  const Footprint& dst = accesses[0].footprint;
+  const bool accumulates = (i.flags & isa::kAccumulate) != 0;
+  const auto same = [&](const Group& g) { return SameBytes(g.dst, dst); };
+  const bool joins = accumulates && std::any_of(open_.begin(), open_.end(), same);
+  CloseGroups(accesses, joins ? &dst : nullptr);
+  if (!joins) {
+    if (open_.size() == kMaxOpenGroups) {
+      Emit(open_.front());
+      open_.erase(open_.begin());
+    }
+    Group g;
+    g.node = static_cast<uint32_t>(nodes_.size());
+    g.dst = dst;
+    g.dst_view = context_.ViewOf(i.dst);
+    g.accumulate = accumulates;
+    open_.push_back(std::move(g));
+    nodes_.emplace_back();
+    nodes_.back().at = at;
+    if (accumulates) nodes_.back().inputs = flow_->Read(dst).nodes;
+  }
+  Group& group = *std::find_if(open_.begin(), open_.end(), same);
+  const auto source = [&](const isa::Operand& operand) {
+    const Footprint f = FootprintOf(program_, operand);
+    const Dataflow::Origin origin = flow_->Read(f);
+    if (origin.constant) return ConstantView(operand, origin);
+    group.operands.push_back(f);
+    std::vector<uint32_t>& inputs = nodes_[group.node].inputs;
+    inputs.insert(inputs.end(), origin.nodes.begin(), origin.nodes.end());
+    return MakeView(program_, context_.memories, operand);
+  };
+  const View stationary = source(i.src0);
+  group.products.push_back({stationary, source(i.src1)});
+  flow_->Write(dst, group.node, false);
+}
+
+void Translator::Other(isa::Engine engine, const isa::Instruction& i, StreamPosition at,
+                       const std::vector<Access>& accesses) {
+  CloseGroups(accesses, nullptr);
+  const auto id = static_cast<uint32_t>(nodes_.size());
+  nodes_.emplace_back();
+  Node& node = nodes_.back();
+  node.at = at;
+  bool constant = true;
+  context_.redirects.clear();
+  for (const Access& a : accesses) {
+    if (a.writes && a.footprint.space > kPsumSpace) {
+      // Scratch has no address yet; outputs leave the core.
+      node.kept = a.footprint.space >= kFirstVariableSpace || node.kept;
+      constant = false;
+    }
+    if (!a.reads) continue;
+    const Dataflow::Origin origin = flow_->Read(a.footprint);
+    constant = constant && origin.constant;
+    if (origin.constant && a.operand != nullptr && !a.writes) {
+      context_.redirects.push_back({a.operand, ConstantView(*a.operand, origin)});
+    } else {
+      node.inputs.insert(node.inputs.end(), origin.nodes.begin(), origin.nodes.end());
+    }
+  }
+  Decode(engine, i, node);
+  context_.redirects.clear();
+  constant = constant && RunNow(node);
+  if (MayFail(program_, i) && !constant) node.kept = true;
+  for (const Access& a : accesses) {
+    if (a.writes) flow_->Write(a.footprint, id, constant);
+  }
+  emitted_.push_back(id);
+}
+
+bool Translator::RunNow(Node& node) {
+  RunContext context;
+  context.hbm = bindings_.data();
+  context.rows = context.all_rows = rows_;
+  context.pool = &pool_;
+  for (const auto& step : node.steps) {
+    if (!step->Run(context)) return false;
+  }
+  for (const Steps& lane : node.lanes) {
+    for (const auto& step : lane) step->Run(context);
+  }
+  return true;
+}
+
+void Translator::DecodeOne(isa::Engine engine, const isa::Instruction& i, Steps& steps) const {
+  switch (i.opcode) {
+    case Opcode::kActivate:
+    case Opcode::kTensorTensor:
+    case Opcode::kTensorScalar:
+    case Opcode::kScalarTensorTensor:
+    case Opcode::kReciprocal:
+      return DecodeElementwise(context_, engine, i, steps);
+    case Opcode::kTensorCopy:
+    case Opcode::kSelect:
+    case Opcode::kCopyPredicated:
+    case Opcode::kMemset:
+    case Opcode::kPeTranspose:
+    case Opcode::kPartitionBroadcast:
+      return DecodeMove(context_, engine, i, steps);
+    case Opcode::kTensorReduce:
+    case Opcode::kPartitionReduce:
+      return DecodeReduce(context_, engine, i, steps);
+    case Opcode::kDma:
+      return DecodeDma(context_, program_.dmas[i.dma], steps);
+    default:
+      return DecodeScalar(context_, engine, i, steps);
+  }
+}
+
+void Translator::Decode(isa::Engine engine, const isa::Instruction& i, Node& node) {
+  const bool split = i.opcode == Opcode::kDma
+                         ? DecodeDmaLanes(program_.dmas[i.dma], node)
+                         : WorksByPartition(i.opcode) && DecodeLanes(engine, i, node);
+  if (!split) DecodeOne(engine, i, node.steps);
+}
+
+// Operands keep to their partitions: then ranges of partitions are independent.
+bool Translator::DecodeLanes(isa::Engine engine, const isa::Instruction& i, Node& node) {
+  const int lanes = std::min<int>(pool_.threads(), i.dst.num_partitions);
+  if (lanes < 2) return false;
+  const isa::InstructionInfo& info = *isa::FindInstruction(i.opcode);
+  const auto first_of = [&](const isa::Operand& o) {
+    return program_.variables[o.var].partition + o.partition;
+  };
+  const auto redirect_of = [&](const isa::Operand& o) {
+    return std::find_if(context_.redirects.begin(), context_.redirects.end(),
+                        [&](const DecodeContext::Redirect& r) { return r.operand == &o; });
+  };
+  for (int k = 0; k < 5; ++k) {
+    const isa::Operand& o = isa::GetOperand(i, k);
+    if (!info.operands[k].present() || !o.present()) continue;
+    if (o.num_partitions != i.dst.num_partitions) return false;
+    if (redirect_of(o) == context_.redirects.end() && first_of(o) != first_of(i.dst)) return false;
+  }
+  node.partitions = {first_of(i.dst), i.dst.num_partitions};
+  node.elements = i.dst.free_elements() * i.dst.num_partitions;
+  for (int k = 1; k < 4; ++k) {
+    const isa::Operand& o = isa::GetOperand(i, k);
+    if (info.operands[k].present() && o.present()) {
+      node.elements = std::max(node.elements, o.free_elements() * o.num_partitions);
+    }
+  }
+  node.lanes.resize(lanes);
+  const std::vector<DecodeContext::Redirect> whole = context_.redirects;
+  for (int lane = 0; lane < lanes; ++lane) {
+    const int begin = i.dst.num_partitions * lane / lanes,
+              end = i.dst.num_partitions * (lane + 1) / lanes;
+    storage_.instructions.push_back(i);
+    isa::Instruction& part = storage_.instructions.back();
+    context_.redirects.clear();
+    for (int k = 0; k < 5; ++k) {
+      if (!info.operands[k].present() || !isa::GetOperand(i, k).present()) continue;
+      isa::Operand& o = *const_cast<isa::Operand*>(&isa::GetOperand(part, k));  // of our own copy
+      o.partition = static_cast<uint8_t>(o.partition + begin);
+      o.num_partitions = static_cast<uint8_t>(end - begin);
+      for (const DecodeContext::Redirect& r : whole) {
+        if (r.operand != &isa::GetOperand(i, k)) continue;
+        View v = r.view;
+        v.base += begin * v.pitch;
+        v.partitions = end - begin;
+        context_.redirects.push_back({&o, v});
+      }
+    }
+    DecodeOne(engine, part, node.lanes[lane]);
+  }
+  context_.redirects = whole;
+  return true;
+}
+
+// A large transfer between HBM and the core in parts, along its outermost dimension.
+bool Translator::DecodeDmaLanes(const isa::DmaDescriptor& d, Node& node) {
+  const int lanes = pool_.threads();
+  if (lanes < 2 || d.op != isa::DmaOp::kCopy || d.index_side != isa::IndexSide::kNone) return false;
+  if (isa::IsHbm(program_.variables[d.dst_var].kind) ==
+      isa::IsHbm(program_.variables[d.src_var].kind))
+    return false;
+  int64_t bytes = d.element_bytes;
+  int cut = -1;
+  for (int k = 0; k < isa::kDmaDims; ++k) {
+    bytes *= d.size[k];
+    if (d.size[k] > 1 && d.dst_stride[k] == 0) return false;
+    if (cut < 0 && d.size[k] >= static_cast<uint32_t>(lanes)) cut = k;
+  }
+  if (bytes < kSplitBytes || cut < 0) return false;
+  node.lanes.resize(lanes);
+  node.elements = bytes;
+  node.partitions = {-1, 0};
+  for (int lane = 0; lane < lanes; ++lane) {
+    const int64_t begin = int64_t{d.size[cut]} * lane / lanes,
+                  end = int64_t{d.size[cut]} * (lane + 1) / lanes;
+    storage_.dmas.push_back(d);
+    isa::DmaDescriptor& part = storage_.dmas.back();
+    part.size[cut] = static_cast<uint32_t>(end - begin);
+    part.dst_offset =
+        static_cast<uint64_t>(static_cast<int64_t>(d.dst_offset) + begin * d.dst_stride[cut]);
+    part.src_offset =
+        static_cast<uint64_t>(static_cast<int64_t>(d.src_offset) + begin * d.src_stride[cut]);
+    DecodeDma(context_, part, node.lanes[lane]);
+  }
+  return true;
+}
+
+// Where a constant operand was brought by one transfer from a file whose pattern carries over: the
+// file's own bytes. Equal contents are all that matters, so they are compared.
+bool Translator::ViewOfFile(const isa::Operand& operand, const View& now, uint32_t node,
+                            View& view) const {
+  const StreamPosition at = nodes_[node].at;
+  const isa::Instruction& i = segment_->streams[static_cast<int>(at.engine)][at.index];
+  if (i.opcode != Opcode::kDma) return false;
+  const isa::DmaDescriptor& d = program_.dmas[i.dma];
+  const isa::Variable& from = program_.variables[d.src_var];
+  if (d.index_side != isa::IndexSide::kNone || d.dst_var != operand.var ||
+      constants_[d.src_var] == nullptr || from.kind != isa::VariableKind::kFile) {
+    return false;
+  }
+  int order[isa::kDmaDims] = {0, 1, 2, 3, 4};
+  std::sort(order, order + isa::kDmaDims,
+            [&](int a, int b) { return d.dst_stride[a] > d.dst_stride[b]; });
+  const auto source = [&](int64_t linear) {
+    int64_t rest = linear - static_cast<int64_t>(d.dst_offset),
+            offset = static_cast<int64_t>(d.src_offset);
+    for (const int k : order) {
+      if (d.size[k] <= 1 || d.dst_stride[k] <= 0) continue;
+      const int64_t index = std::min(rest / d.dst_stride[k], int64_t{d.size[k]} - 1);
+      rest -= index * d.dst_stride[k];
+      offset += index * d.src_stride[k];
+    }
+    return offset + rest;
+  };
+  const int64_t row = program_.variables[operand.var].partition_bytes;
+  const int64_t start = operand.partition * row + operand.offset;
+  const int64_t base = source(start);
+  view = now;
+  int64_t low = base, high = base + now.bytes;
+  const auto stretch = [&](int64_t n, int64_t stride) {
+    (stride < 0 ? low : high) += (n - 1) * stride;
+  };
+  view.pitch = now.partitions > 1 ? source(start + row) - base : 0;
+  stretch(now.partitions, view.pitch);
+  for (int k = 0; k < isa::kFreeDims; ++k) {
+    if (now.size[k] > 1) view.stride[k] = source(start + now.stride[k]) - base;
+    stretch(now.size[k], view.stride[k]);
+  }
+  if (low < 0 || high > from.bytes) return false;
+  view.base = const_cast<uint8_t*>(constants_[d.src_var]) + base;  // never written: a source
+  if (reinterpret_cast<uintptr_t>(view.base) % now.bytes != 0 || view.pitch % now.bytes != 0)
+    return false;
+  return SameBits(now, view);
+}
+
+View Translator::ConstantView(const isa::Operand& operand, const Dataflow::Origin& origin) {
+  std::string key(reinterpret_cast<const char*>(&operand), sizeof(operand));
+  for (const uint32_t n : origin.nodes) key.append(reinterpret_cast<const char*>(&n), sizeof(n));
+  const auto found = views_.find(key);
+  if (found != views_.end()) return found->second;
+  const View now = MakeView(program_, context_.memories, operand);
+  View view;
+  if (origin.nodes.size() != 1 || !ViewOfFile(operand, now, origin.nodes[0], view)) {
+    storage_.constants.emplace_back(now.elements() * now.bytes + 64);
+    std::vector<uint8_t>& bytes = storage_.constants.back();
+    view = DenseView(bytes.data(), now.dtype, now.partitions, now.free());
+    // The copy has the operand's dimensions.
+    int64_t stride = now.bytes;
+    for (int k = isa::kFreeDims - 1; k >= 0; --k) {
+      view.size[k] = now.size[k];
+      view.stride[k] = stride;
+      stride *= now.size[k];
+    }
+    RunContext context;
+    MakeCopy(now, view)->Run(context);
+  }
+  views_.emplace(std::move(key), view);
+  return view;
+}
+
+TranslatedSegment Translator::Translate(const isa::Segment& segment,
+                                        const std::vector<StreamPosition>& order) {
+  segment_ = &segment;
+  flow_ = std::make_unique<Dataflow>(program_);
+  nodes_.clear();
+  emitted_.clear();
+  open_.clear();
+  views_.clear();
+  for (const StreamPosition& at : order) {
+    const isa::Instruction& i = segment.streams[static_cast<int>(at.engine)][at.index];
+    if (i.opcode == Opcode::kNop) continue;
+    const std::vector<Access> accesses = AccessesOf(i);
+    if (i.opcode == Opcode::kMatmul) {
+      Matmul(i, at, accesses);
+    } else {
+      Other(at.engine, i, at, accesses);
+    }
+  }
+  for (const Group& g : open_) Emit(g);
+  open_.clear();
+  TranslatedSegment result;
+  Keep(result);
+  return result;
+}
+
+// Takes over what is needed: what leaves the core or the segment, and what that was made of.
+void Translator::Keep(TranslatedSegment& result) {
+  std::vector<uint32_t> work;
+  const auto need = [&](uint32_t n) {
+    if (!nodes_[n].kept) work.push_back(n);
+    nodes_[n].kept = true;
+  };
+  for (uint32_t n = 0; n < nodes_.size(); ++n) {
+    if (nodes_[n].kept) work.push_back(n);
+  }
+  if (program_.segments.size() > 1) {
+    for (const uint32_t n : flow_->Remaining()) need(n);
+  }
+  while (!work.empty()) {
+    const uint32_t n = work.back();
+    work.pop_back();
+    for (const uint32_t input : nodes_[n].inputs) need(input);
+  }
+  std::vector<Steps> lanes;
+  const Node* chain = nullptr;  // the first of a chain under way
+  int64_t elements = 0;
+  const auto close = [&] {
+    if (chain == nullptr) return;
+    result.steps.push_back(
+        std::make_unique<Lanes>(std::move(lanes), elements >= kParallelElements));
+    result.origin.push_back(chain->at);
+    lanes.clear();
+    chain = nullptr;
+    elements = 0;
+  };
+  for (const uint32_t n : emitted_) {
+    Node& node = nodes_[n];
+    if (!node.kept) continue;
+    if (node.lanes.empty()) {
+      close();
+      for (auto& step : node.steps) {
+        result.steps.push_back(std::move(step));
+        result.origin.push_back(node.at);
+      }
+      continue;
+    }
+    if (chain != nullptr && (node.partitions.first < 0 || node.partitions != chain->partitions))
+      close();
+    if (chain == nullptr) {
+      chain = &node;
+      lanes.resize(node.lanes.size());
+    }
+    elements += node.elements;
+    for (size_t lane = 0; lane < lanes.size(); ++lane) {
+      for (auto& step : node.lanes[lane]) lanes[lane].push_back(std::move(step));
+    }
+  }
+  close();
+}
+
+}  // namespace glia::device::fast
