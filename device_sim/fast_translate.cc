@@ -121,9 +121,9 @@ std::vector<Translator::Access> Translator::AccessesOf(const isa::Instruction& i
     const isa::DmaDescriptor& d = program_.dmas[i.dma];
     const DmaFootprints f = FootprintsOf(program_, d);
     for (const Footprint& r : f.reads) accesses.push_back({r, nullptr, true, false});
-    for (const Footprint& w : f.writes) {
-      accesses.push_back({w, nullptr, d.op != isa::DmaOp::kCopy, true});
-    }
+    // By an index it writes some of what it may: the rest is still that of earlier writers.
+    const bool keeps = d.op != isa::DmaOp::kCopy || d.index_side == isa::IndexSide::kDestination;
+    for (const Footprint& w : f.writes) accesses.push_back({w, nullptr, keeps, true});
     return accesses;
   }
   for (const isa::OperandAccess& a : isa::AccessesOf(i)) {

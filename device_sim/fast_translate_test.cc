@@ -276,6 +276,32 @@ TEST(FastTranslate, RandomProgramsAgreeWithTheInterpreter) {
   EXPECT_GE(checked, 60);
 }
 
+// A transfer by index leaves the other rows as they were.
+TEST(FastTranslate, WhatAnIndexedTransferLeavesIsKept) {
+  ProgramBuilder b;
+  const Operand base = b.Input(std::vector<std::vector<float>>(4, {1, 2})), row = b.Input({{7, 8}});
+  const Operand index = b.Input<int32_t>({{2}});
+  const uint32_t scratch = b.Scratch("scratch", 32);
+  b.Copy(scratch, base.var);
+  isa::DmaDescriptor d;
+  d.dst_var = scratch;
+  d.src_var = row.var;
+  d.element_bytes = 4;
+  d.size[4] = 2;
+  d.dst_stride[4] = d.src_stride[4] = 4;
+  d.index_side = isa::IndexSide::kDestination;
+  d.index_var = index.var;
+  d.index_stride = 8;
+  d.index_bound = 4;
+  b.Transfer(d);
+  const uint32_t out = b.Hbm(isa::VariableKind::kOutput, "out", DType::kF32, {4, 2});
+  b.Copy(out, scratch);
+  const isa::Program program = b.Build();
+  const Outcome got = RunOn(program, b, true);
+  ASSERT_TRUE(got.status.ok()) << got.status;
+  EXPECT_EQ(As<float>(got.outputs[0]), (std::vector<float>{1, 2, 1, 2, 7, 8, 1, 2}));
+}
+
 // Denormal bf16 operands may count as zero, nothing else may be lost.
 TEST(FastTranslate, DenormalProductsAreNearZero) {
   ProgramBuilder b;
