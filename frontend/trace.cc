@@ -171,12 +171,13 @@ neuron::Bucket Compile(const Recorded& recorded, const std::string& name, bool i
   }
   auto result = compiler::Compile(*std::move(module), options);
   Check(result.status(), "trace: compiling");
-  auto bytes = neff::Write(result->neff);
-  Check(bytes.status(), "trace: writing the NEFF");
-
   neuron::Bucket bucket;
-  bucket.neff = at::empty({static_cast<int64_t>(bytes->size())}, at::kByte);
-  std::memcpy(bucket.neff.data_ptr(), bytes->data(), bytes->size());
+  Check(neff::WriteTo(result->neff,
+                      [&bucket](size_t size) {
+                        bucket.neff = at::empty({static_cast<int64_t>(size)}, at::kByte);
+                        return static_cast<char*>(bucket.neff.data_ptr());
+                      }),
+        "trace: writing the NEFF");
   bucket.inputs = recorded.inputs;
   bucket.outputs = recorded.outputs;
   if (report != nullptr) {
@@ -191,7 +192,7 @@ neuron::Bucket Compile(const Recorded& recorded, const std::string& name, bool i
         report->instructions += static_cast<int64_t>(stream.size());
       }
     }
-    report->neff_bytes = static_cast<int64_t>(bytes->size());
+    report->neff_bytes = bucket.neff.numel();
   }
   return bucket;
 }

@@ -16,11 +16,12 @@ inline constexpr size_t kHashSize = 32;
 // The hash is "sha256 or md5 depending on the pkg_version"; which is which is not published. Ours
 // is SHA-256 and 2.
 inline constexpr uint64_t kPackageVersion = 2;
-// Of our records. Any change to them raises the major number.
+// Of our records. Any change to them raises the major number. The minor one says how the hash is
+// made (digest.h); older ones are read.
 inline constexpr uint64_t kFormatMajor = 1;
-inline constexpr uint64_t kFormatMinor = 0;
+inline constexpr uint64_t kFormatMinor = 1;
 inline constexpr char kBuildPrefix[] = "glia-";
-inline constexpr char kBuildVersion[] = "glia-1.0";
+inline constexpr char kBuildVersion[] = "glia-1.1";
 
 using HeaderBytes = std::array<uint8_t, kHeaderSize>;
 // Name and build version are cut to what the fields hold.

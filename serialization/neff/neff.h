@@ -7,6 +7,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -73,6 +74,8 @@ struct Neff {
 
 // The bytes of the container. Equal inputs give equal bytes: the uuid derives from the content.
 absl::StatusOr<std::string> Write(const Neff& neff);
+// The same into memory of the caller's: `allocate` is called once and gives that many bytes.
+absl::Status WriteTo(const Neff& neff, const std::function<char*(size_t size)>& allocate);
 // Writes to a temporary file beside `path`, syncs, and renames: a reader sees all or nothing.
 absl::Status WriteFile(const Neff& neff, absl::string_view path);
 

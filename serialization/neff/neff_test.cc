@@ -140,10 +140,60 @@ TEST(NeffDamage, EveryFlippedByteIsAnError) {
 // Gives changed bytes a hash that matches, so that the parsers behind it must cope.
 std::string Rehashed(std::string bytes) {
   std::memset(&bytes[172], 0, 32);
-  const std::string hashed = bytes.substr(1024) + bytes.substr(0, 1024);
+  std::string hashed;
+  for (size_t piece = 1024; piece < bytes.size(); piece += 1 << 20) {
+    std::string hash(32, '\0');
+    SHA256(reinterpret_cast<const uint8_t*>(&bytes[piece]),
+           std::min<size_t>(bytes.size() - piece, 1 << 20), reinterpret_cast<uint8_t*>(&hash[0]));
+    hashed += hash;
+  }
+  hashed += bytes.substr(0, 1024);
   SHA256(reinterpret_cast<const uint8_t*>(hashed.data()), hashed.size(),
          reinterpret_cast<uint8_t*>(&bytes[172]));
   return bytes;
+}
+
+// The hash of format 1.0, without pieces.
+TEST(Neff, ReadsFormat10) {
+  std::string old = SampleBytes();
+  old[32] = 0;
+  std::memset(&old[172], 0, 32);
+  const std::string hashed = old.substr(1024) + old.substr(0, 1024);
+  SHA256(reinterpret_cast<const uint8_t*>(hashed.data()), hashed.size(),
+         reinterpret_cast<uint8_t*>(&old[172]));
+  EXPECT_TRUE(ReadStatus(old).ok()) << ReadStatus(old);
+  old[5000] ^= 1;
+  EXPECT_EQ(ReadStatus(old).code(), absl::StatusCode::kDataLoss);
+}
+
+// Large enough for several threads, and with a last piece of every kind.
+TEST(Neff, HashOfManyPieces) {
+  for (const int64_t bytes :
+       {(int64_t{17} << 20) - 1, int64_t{16} << 20, (int64_t{9} << 20) + 4096}) {
+    Neff neff = Sample();
+    for (isa::Variable& v : neff.program.variables) {
+      if (v.kind != isa::VariableKind::kFile) continue;
+      v.dtype = isa::DType::kU8;
+      v.shape = {bytes};
+      v.bytes = bytes;
+    }
+    std::string weights(static_cast<size_t>(bytes), '\0');
+    for (size_t i = 0; i < weights.size(); ++i) weights[i] = static_cast<char>(i * i >> 7);
+    neff.files["w.bin"] = Blob::FromString(weights);
+    const absl::StatusOr<std::string> written = Write(neff);
+    ASSERT_TRUE(written.ok()) << written.status();
+    EXPECT_EQ(Rehashed(*written), *written);
+    ASSERT_TRUE(ReadStatus(*written).ok()) << ReadStatus(*written);
+    for (const size_t at : {size_t{1} << 20, written->size() / 2, written->size() - 1600}) {
+      std::string bad = *written;
+      bad[at] ^= 4;
+      EXPECT_EQ(ReadStatus(bad).code(), absl::StatusCode::kDataLoss) << at;
+    }
+    // In one thread, to a file.
+    const std::string path = TempPath("pieces.neff");
+    ASSERT_TRUE(WriteFile(neff, path).ok());
+    EXPECT_EQ(Blob::MapFile(path)->view(), *written);
+  }
 }
 
 TEST(NeffDamage, ParsersSurviveWhatTheHashLetsThrough) {
@@ -186,7 +236,7 @@ TEST(NeffDamage, ForeignAndFutureFilesAreNamed) {
   future[24] = 2;
   status = ReadStatus(future);
   EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
-  EXPECT_THAT(std::string(status.message()), HasSubstr("format 2.0"));
+  EXPECT_THAT(std::string(status.message()), HasSubstr("format 2.1"));
 
   EXPECT_THAT(std::string(ReadStatus(std::string(5000, 'z')).message()), StartsWith("not a NEFF"));
   EXPECT_EQ(ReadStatus("").code(), absl::StatusCode::kInvalidArgument);

@@ -50,8 +50,8 @@ absl::Status CheckHeader(const Header& header, size_t size) {
 absl::Status CheckHash(const Header& header, absl::string_view bytes) {
   HeaderBytes raw;
   std::memcpy(raw.data(), bytes.data(), kHeaderSize);
-  Digest digest;
-  digest.Update(bytes.substr(kHeaderSize));
+  Digest digest(header.version_minor);
+  digest.UpdateWhole(bytes.substr(kHeaderSize));
   digest.UpdateHeader(raw);
   if (digest.Value() == header.hash) return absl::OkStatus();
   return absl::DataLossError("damaged NEFF: its SHA-256 does not match; copy or compile it again");

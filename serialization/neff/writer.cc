@@ -71,33 +71,33 @@ absl::Status AddConstants(const Neff& neff, const std::map<std::string, std::str
   return absl::OkStatus();
 }
 
-// Runs the archive through `sink` and returns the header that goes before it.
-absl::StatusOr<HeaderBytes> WriteData(const Neff& neff, const Sink& sink) {
+// The archive's content: the NEFF's own members, and the constants, which stay where they are.
+struct Content {
+  std::map<std::string, std::string> own;
+  Members members;
+};
+absl::StatusOr<Content> ContentOf(const Neff& neff) {
   absl::Status status = isa::Validate(neff.program);
   if (!status.ok()) return status;
+  Content content;
   absl::StatusOr<std::map<std::string, std::string>> own = EncodeTables(neff.program);
   if (!own.ok()) return own.status();
+  content.own = *std::move(own);
   absl::StatusOr<std::string> info = InfoJson(neff.info);
   if (!info.ok()) return info.status();
-  (*own)["info.json"] = *std::move(info);
-  (*own)[absl::StrCat(kSubgraph, "def.json")] = DefJson(neff.program);
+  content.own["info.json"] = *std::move(info);
+  content.own[absl::StrCat(kSubgraph, "def.json")] = DefJson(neff.program);
   for (int e = 0; e < isa::kEngines; ++e) {
-    (*own)[absl::StrCat(kSubgraph, kEngineStems[e], ".json")] = EngineJson(neff.program, e);
+    content.own[absl::StrCat(kSubgraph, kEngineStems[e], ".json")] = EngineJson(neff.program, e);
   }
-  Members members;
-  for (const auto& [name, bytes] : *own) members.emplace_back(name, bytes);
-  status = AddConstants(neff, *own, &members);
+  for (const auto& [name, bytes] : content.own) content.members.emplace_back(name, bytes);
+  status = AddConstants(neff, content.own, &content.members);
   if (!status.ok()) return status;
+  return content;
+}
 
-  Digest digest;
-  uint64_t size = 0;
-  status = WriteArchive(members, [&](absl::string_view bytes) {
-    digest.Update(bytes);
-    size += bytes.size();
-    return sink(bytes);
-  });
-  if (!status.ok()) return status;
-
+// `digest`: of the archive of `size` bytes.
+HeaderBytes HeaderFor(const Neff& neff, uint64_t size, Digest digest) {
   Header header;
   header.pkg_version = kPackageVersion;
   header.header_size = kHeaderSize;
@@ -201,30 +201,62 @@ class TemporaryFile {
 
 }  // namespace
 
-absl::StatusOr<std::string> Write(const Neff& neff) {
-  std::string bytes(kHeaderSize, '\0');
-  const absl::StatusOr<HeaderBytes> header = WriteData(neff, [&bytes](absl::string_view data) {
-    bytes.append(data.data(), data.size());
+absl::Status WriteTo(const Neff& neff, const std::function<char*(size_t size)>& allocate) {
+  const absl::StatusOr<Content> content = ContentOf(neff);
+  if (!content.ok()) return content.status();
+  // Once for its size, which is cheap: the constants are only pointed to.
+  size_t size = 0;
+  absl::Status status = WriteArchive(content->members, [&size](absl::string_view bytes) {
+    size += bytes.size();
     return absl::OkStatus();
   });
-  if (!header.ok()) return header.status();
-  std::memcpy(&bytes[0], header->data(), kHeaderSize);
+  if (!status.ok()) return status;
+  char* const start = allocate(kHeaderSize + size);
+  char* next = start + kHeaderSize;
+  status = WriteArchive(content->members, [&next](absl::string_view bytes) {
+    std::memcpy(next, bytes.data(), bytes.size());
+    next += bytes.size();
+    return absl::OkStatus();
+  });
+  if (!status.ok()) return status;
+  Digest digest;
+  digest.UpdateWhole(absl::string_view(start + kHeaderSize, size));
+  const HeaderBytes header = HeaderFor(neff, size, std::move(digest));
+  std::memcpy(start, header.data(), kHeaderSize);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::string> Write(const Neff& neff) {
+  std::string bytes;
+  absl::Status status = WriteTo(neff, [&bytes](size_t size) {
+    bytes.resize(size);
+    return &bytes[0];
+  });
+  if (!status.ok()) return status;
   return bytes;
 }
 
 absl::Status WriteFile(const Neff& neff, absl::string_view path) {
+  const absl::StatusOr<Content> content = ContentOf(neff);
+  if (!content.ok()) return content.status();
   TemporaryFile file(path);
   absl::Status status = file.Create();
   // The header depends on the data: its place is kept, then filled.
   if (status.ok()) status = file.Append(std::string(kHeaderSize, '\0'));
   if (!status.ok()) return status;
-  const absl::StatusOr<HeaderBytes> header =
-      WriteData(neff, [&file](absl::string_view data) { return file.Append(data); });
-  if (!header.ok()) return header.status();
+  Digest digest;
+  uint64_t size = 0;
+  status = WriteArchive(content->members, [&](absl::string_view bytes) {
+    digest.Update(bytes);
+    size += bytes.size();
+    return file.Append(bytes);
+  });
+  if (!status.ok()) return status;
+  const HeaderBytes header = HeaderFor(neff, size, std::move(digest));
   status = file.Rewind();
   if (status.ok()) {
-    status = file.Append(
-        absl::string_view(reinterpret_cast<const char*>(header->data()), header->size()));
+    status =
+        file.Append(absl::string_view(reinterpret_cast<const char*>(header.data()), header.size()));
   }
   return status.ok() ? file.Keep() : status;
 }
