@@ -3,7 +3,11 @@
 #define GLIA_FRONTEND_TORCH_COMPAT_H_
 
 #include <c10/core/Allocator.h>
+#include <c10/util/Exception.h>
 #include <torch/version.h>
+
+#include <string>
+#include <vector>
 
 #if TORCH_VERSION_MAJOR < 1 || (TORCH_VERSION_MAJOR == 1 && TORCH_VERSION_MINOR < 13)
 #error "glia needs libtorch 1.13 or later"
@@ -35,6 +39,32 @@ class FunctionAllocator final : public c10::Allocator {
 
  private:
   c10::DataPtr (*allocate_)(size_t);
+};
+
+// The warnings of PyTorch, of all threads, while it lives; they are then printed nowhere else.
+// Warnings became objects in 2.0.
+class CollectWarnings final : public c10::WarningHandler {
+ public:
+#if GLIA_TORCH_AT_LEAST(2, 0)
+  CollectWarnings() : before_(c10::WarningUtils::get_warning_handler()) {
+    c10::WarningUtils::set_warning_handler(this);
+  }
+  ~CollectWarnings() override { c10::WarningUtils::set_warning_handler(before_); }
+  void process(const c10::Warning& warning) override { texts.push_back(warning.msg()); }
+#else
+  CollectWarnings() : before_(c10::Warning::get_warning_handler()) {
+    c10::Warning::set_warning_handler(this);
+  }
+  ~CollectWarnings() override { c10::Warning::set_warning_handler(before_); }
+  void process(const c10::SourceLocation&, const std::string& text, bool) override {
+    texts.push_back(text);
+  }
+#endif
+
+  std::vector<std::string> texts;
+
+ private:
+  c10::WarningHandler* before_;
 };
 
 }  // namespace glia

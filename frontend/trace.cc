@@ -1,23 +1,24 @@
 #include "frontend/trace.h"
 
 #include <ATen/Functions.h>
-#include <ATen/core/grad_mode.h>
-#include <torch/csrc/jit/runtime/graph_executor.h>
-#include <torch/nn/module.h>
 
 #include <algorithm>
 #include <chrono>
-#include <cctype>
 #include <cstring>
+#include <unordered_set>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "compiler/compile.h"
 #include "compiler/options.h"
-#include "frontend/capture/capture.h"
+#include "frontend/examine.h"
 #include "frontend/inputs.h"
 #include "frontend/lowering/lowering.h"
+#include "frontend/partition.h"
+#include "frontend/partition_module.h"
+#include "frontend/recording.h"
 #include "frontend/structure.h"
+#include "frontend/support.h"
 #include "frontend/trace_module.h"
 #include "runtime/torch/neuron_model.h"
 #include "serialization/neff/neff.h"
@@ -29,148 +30,18 @@ void Check(const absl::Status& status, const std::string& what) {
   TORCH_CHECK(status.ok(), what, ": ", std::string(status.message()));
 }
 
-// How a kind of model is put on the device and called, inside a trace scope.
-struct Callee {
-  std::string name;
-  std::vector<std::string> argument_names;  // may be empty
-  TraceFunction call;                       // moves what it needs to the device first
-};
-
-// Assigns each parameter and buffer its tensor again when it goes.
-class RestoreTensors {
- public:
-  explicit RestoreTensors(torch::nn::Module& module) {
-    for (at::Tensor& t : module.parameters()) Save(t);
-    for (at::Tensor& t : module.buffers()) Save(t);
-  }
-  ~RestoreTensors() {
-    for (auto& [tensor, data] : saved_) tensor.set_data(data);
-  }
-  RestoreTensors(const RestoreTensors&) = delete;
-  RestoreTensors& operator=(const RestoreTensors&) = delete;
-
- private:
-  void Save(const at::Tensor& t) {
-    if (t.defined()) saved_.emplace_back(t, t.variable_data());
-  }
-  std::vector<std::pair<at::Tensor, at::Tensor>> saved_;
-};
-
-Callee ForScript(const torch::jit::Module& model) {
-  Callee callee;
-  callee.name = model.type()->name() ? model.type()->name()->name() : "module";
-  auto clone = std::make_shared<torch::jit::Module>(model.deepcopy());
-  const auto& arguments = clone->get_method("forward").function().getSchema().arguments();
-  for (size_t i = 1; i < arguments.size(); ++i) callee.argument_names.push_back(arguments[i].name());
-  callee.call = [clone](const std::vector<c10::IValue>& inputs) {
-    clone->to(capture::XlaDevice());
-    // Optimised executors specialise on what they saw before; the recording wants the plain program.
-    torch::jit::GraphOptimizerEnabledGuard plain(false);
-    return clone->forward(inputs);
-  };
-  return callee;
-}
-
-Callee ForModule(torch::nn::Module& module, const TraceFunction& fn) {
-  Callee callee;
-  callee.name = module.name();
-  callee.call = [&module, &fn](const std::vector<c10::IValue>& inputs) {
-    RestoreTensors restore(module);
-    module.to(capture::XlaDevice());
-    return fn(inputs);
-  };
-  return callee;
-}
-
-// What a trace records.
-struct Recorded {
-  std::shared_ptr<capture::Graph> graph;
-  std::vector<Argument> arguments;
-  Structure result;
-  std::vector<neuron::TensorSpec> inputs;
-  std::vector<neuron::TensorSpec> outputs;
-  std::vector<at::Tensor> weights;  // the graph's inputs after `inputs`, as the device holds them
-};
-
-neuron::TensorSpec SpecOf(const at::Tensor& tensor, std::string name) {
-  return {std::move(name), tensor.scalar_type(), tensor.sizes().vec()};
-}
-
-std::string ArgumentName(const Callee& callee, const TraceOptions& options, size_t i) {
-  std::string name;
-  if (i < options.input_names.size()) {
-    name = options.input_names[i];
-    const bool valid =
-        !name.empty() && !std::isdigit(static_cast<unsigned char>(name[0])) &&
-        std::all_of(name.begin(), name.end(),
-                    [](unsigned char c) { return std::isalnum(c) != 0 || c == '_'; });
-    TORCH_CHECK(valid, "trace: '", name, "' of input_names is no identifier");
-    return name;
-  }
-  return i < callee.argument_names.size() ? callee.argument_names[i] : absl::StrCat("input", i);
-}
-
-Recorded Record(const Callee& callee, const std::vector<c10::IValue>& examples,
-                const TraceOptions& options) {
-  TORCH_CHECK(options.input_names.empty() || options.input_names.size() == examples.size(),
-              "trace: ", options.input_names.size(), " input_names for ", examples.size(),
-              " example inputs");
-  Recorded recorded;
-  at::NoGradGuard no_grad;
-  capture::TraceScope scope([](const capture::Node& node) { return lowering::Supported(node); });
-  std::vector<c10::IValue> inputs;
-  for (size_t i = 0; i < examples.size(); ++i) {
-    Argument argument;
-    argument.name = ArgumentName(callee, options, i);
-    std::vector<at::Tensor> leaves;
-    argument.structure = Flatten(examples[i], argument.name, /*constants=*/false, &leaves);
-    const std::vector<std::string> names = LeafNames(argument.structure, argument.name);
-    for (size_t j = 0; j < leaves.size(); ++j) {
-      TORCH_CHECK(leaves[j].device().is_cpu() && leaves[j].layout() == at::kStrided,
-                  "trace: example input ", names[j], " is on device ", leaves[j].device().str(),
-                  "; example inputs are dense CPU tensors");
-      recorded.inputs.push_back(SpecOf(leaves[j], names[j]));
-      leaves[j] = scope.AddInput(leaves[j].detach());
-    }
-    size_t next = 0;
-    inputs.push_back(Unflatten(argument.structure, leaves, &next));
-    recorded.arguments.push_back(std::move(argument));
-  }
-  std::vector<at::Tensor> outputs;
-  recorded.result = Flatten(callee.call(inputs), "the result", /*constants=*/true, &outputs);
-  for (size_t i = 0; i < outputs.size(); ++i) {
-    recorded.outputs.push_back(SpecOf(outputs[i], absl::StrCat("output", i)));
-    // A result that the model computed on the CPU is a constant of the trace.
-    if (outputs[i].device().is_cpu()) outputs[i] = outputs[i].to(capture::XlaDevice());
-  }
-  recorded.graph = scope.Finish(outputs);
-  for (size_t i = recorded.inputs.size(); i < recorded.graph->inputs.size(); ++i) {
-    recorded.weights.push_back(HostInput(*recorded.graph->inputs[i]));
-  }
-  return recorded;
-}
-
-compiler::Options ParseOptions(const TraceOptions& options) {
-  auto parsed = compiler::Options::FromEnvironment();
-  Check(parsed.status(), "NEURON_CC_FLAGS");
-  Check(parsed->Parse(options.compiler_args), "compiler_args");
-  if (!options.compiler_workdir.empty()) parsed->dump_dir = options.compiler_workdir;
-  return *std::move(parsed);
-}
-
 neuron::Bucket Compile(const Recorded& recorded, const std::string& name, bool inline_weights,
                        const compiler::Options& options, TraceReport* report) {
   const auto begin = std::chrono::steady_clock::now();
   lowering::LowerOptions lower_options;
   lower_options.module_name = name;
   auto module = lowering::Lower(*recorded.graph, lower_options);
-  Check(module.status(), "trace");
+  if (!module.ok()) ThrowRefused(*recorded.graph, options, module.status());
   if (inline_weights) {
-    InlineParameters(module->get(), static_cast<int64_t>(recorded.inputs.size()),
-                     recorded.weights);
+    InlineParameters(module->get(), static_cast<int64_t>(recorded.inputs.size()), recorded.weights);
   }
   auto result = compiler::Compile(*std::move(module), options);
-  Check(result.status(), "trace: compiling");
+  if (!result.ok()) ThrowRefused(*recorded.graph, options, result.status());
   neuron::Bucket bucket;
   Check(neff::WriteTo(result->neff,
                       [&bucket](size_t size) {
@@ -181,9 +52,8 @@ neuron::Bucket Compile(const Recorded& recorded, const std::string& name, bool i
   bucket.inputs = recorded.inputs;
   bucket.outputs = recorded.outputs;
   if (report != nullptr) {
-    report->compile_ms = std::chrono::duration<double, std::milli>(
-                             std::chrono::steady_clock::now() - begin)
-                             .count();
+    report->compile_ms +=
+        std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin).count();
     for (const auto& node : recorded.graph->nodes) {
       report->operators += node->kind == capture::NodeKind::kOp ? 1 : 0;
     }
@@ -192,7 +62,7 @@ neuron::Bucket Compile(const Recorded& recorded, const std::string& name, bool i
         report->instructions += static_cast<int64_t>(stream.size());
       }
     }
-    report->neff_bytes = bucket.neff.numel();
+    report->neff_bytes += bucket.neff.numel();
   }
   return bucket;
 }
@@ -217,15 +87,128 @@ void ShareWeights(const Recorded& recorded, neuron::ModelData* data, neuron::Buc
   }
 }
 
+capture::TracePolicy TracePolicy() {
+  capture::TracePolicy policy;
+  policy.check = [](const capture::Node& node) { return lowering::CheckSupport(node); };
+  return policy;
+}
+
 std::string NameOf(const Callee& callee, const TraceOptions& options) {
   return options.name.empty() ? callee.name : options.name;
+}
+
+// The operators of a subgraph, counted as the model calls them.
+int64_t SizeOf(const Subgraph& subgraph, const Recorded& recorded) {
+  std::unordered_set<const capture::Node*> nodes;
+  for (const capture::NodePtr& n : subgraph.nodes) nodes.insert(n.get());
+  return std::count_if(recorded.calls.begin(), recorded.calls.end(), [&](const auto& call) {
+    return std::any_of(call.nodes.begin(), call.nodes.end(),
+                       [&](const capture::NodePtr& n) { return nodes.count(n.get()) != 0; });
+  });
+}
+
+// Which nodes go to the CPU, after the checks of what the whole model supports.
+std::unordered_set<const capture::Node*> NodesOfCpu(const Recorded& recorded,
+                                                    const PartitionerConfig& config,
+                                                    SupportChecker* checker) {
+  const Examined examined = Examine(recorded, config.analyze_parameters, checker);
+  const Analysis analysis = Summarise(recorded, examined);
+  TORCH_CHECK(analysis.support() >= config.model_support_percentage_threshold,
+              "trace: the device supports ", analysis.support() * 100,
+              "% of the model's operators, less than model_support_percentage_threshold (",
+              config.model_support_percentage_threshold * 100, "%)\n", analysis.ToText());
+  std::unordered_set<const capture::Node*> cpu;
+  for (size_t i = 0; i < recorded.calls.size(); ++i) {
+    const capture::TracedCall& call = recorded.calls[i];
+    if (examined.calls[i].ok() && config.ops_to_partition.count(call.op) == 0) continue;
+    for (const capture::NodePtr& node : call.nodes) cpu.insert(node.get());
+  }
+  return cpu;
+}
+
+torch::jit::Module PartitionedTrace(const Callee& callee, const std::vector<c10::IValue>& examples,
+                                    const TraceOptions& options, TraceReport* report) {
+  const PartitionerConfig& config = *options.partitioner_config;
+  TORCH_CHECK(config.model_support_percentage_threshold >= 0 &&
+                  config.model_support_percentage_threshold <= 1,
+              "model_support_percentage_threshold must lie between 0 and 1, it is ",
+              config.model_support_percentage_threshold);
+  for (const auto& [name, value] :
+       {std::make_pair("min_subgraph_size", config.min_subgraph_size),
+        std::make_pair("max_subgraph_count", config.max_subgraph_count)}) {
+    TORCH_CHECK(value == -1 || value >= 1, name, " must be at least 1, or -1; it is ", value);
+  }
+  std::vector<std::string> arguments = options.compiler_args;
+  const auto& kwargs = config.trace_kwargs;
+  arguments.insert(arguments.end(), kwargs.compiler_args.begin(), kwargs.compiler_args.end());
+  const compiler::Options compiler_options =
+      ParseCompilerOptions(arguments, kwargs.compiler_workdir.empty() ? options.compiler_workdir
+                                                                      : kwargs.compiler_workdir);
+  const Recorded recorded = Record(callee, examples, options.input_names, capture::TracePolicy());
+  compiler::Options examine_options = compiler_options;
+  examine_options.dump_dir = config.analyze_parameters.compiler_workdir;
+  SupportChecker checker(examine_options);
+  const auto cpu = NodesOfCpu(recorded, config, &checker);
+  const auto& ignored = config.analyze_parameters.additional_ignored_ops;
+  const std::vector<Subgraph> subgraphs =
+      Partition(*recorded.graph, [&](const capture::Node& node) {
+        if (cpu.count(&node) != 0) return true;
+        if (node.kind == capture::NodeKind::kOp && ignored.count(node.schema().name()) != 0)
+          return false;
+        return !checker.Check(node).ok();
+      });
+  const int64_t count = static_cast<int64_t>(subgraphs.size());
+  TORCH_CHECK(config.max_subgraph_count < 0 || count <= config.max_subgraph_count,
+              "The partitioner has found ", count,
+              " subgraphs which exceeds the specified max subgraph count of ",
+              config.max_subgraph_count, ".");
+  const std::string name = NameOf(callee, options);
+  std::vector<Part> parts;
+  for (size_t p = 0; p < subgraphs.size(); ++p) {
+    const Subgraph& subgraph = subgraphs[p];
+    const int64_t size = SizeOf(subgraph, recorded);
+    TORCH_CHECK(config.min_subgraph_size < 0 || size >= config.min_subgraph_size, "subgraph ", p,
+                " of the partitioned model, on the ", subgraph.on_device ? "device" : "CPU",
+                ", has ", size, " operators, fewer than the specified min subgraph size of ",
+                config.min_subgraph_size);
+    const std::string part = absl::StrCat(subgraph.on_device ? "neuron_" : "cpu_", p);
+    if (!subgraph.on_device) {
+      parts.push_back({part, CpuModule(subgraph, part)});
+      continue;
+    }
+    Recorded own;
+    own.graph = GraphOf(subgraph);
+    const auto spec = [](const capture::Value& v, const std::string& as) {
+      return neuron::TensorSpec{as, v.meta().dtype, v.meta().sizes};
+    };
+    for (const auto& v : subgraph.inputs) {
+      own.inputs.push_back(spec(v, absl::StrCat("input", own.inputs.size())));
+    }
+    for (const auto& v : subgraph.outputs) {
+      own.outputs.push_back(spec(v, absl::StrCat("output", own.outputs.size())));
+    }
+    for (size_t i = own.inputs.size(); i < own.graph->inputs.size(); ++i) {
+      own.weights.push_back(HostInput(*own.graph->inputs[i]));
+    }
+    neuron::ModelData data;
+    data.name = absl::StrCat(name, ".", p);
+    neuron::Bucket bucket =
+        Compile(own, data.name, options.inline_weights_to_neff, compiler_options, report);
+    if (!options.inline_weights_to_neff) ShareWeights(own, &data, &bucket);
+    data.buckets.push_back(std::move(bucket));
+    parts.push_back(
+        {part, DeviceModule(c10::make_intrusive<neuron::Model>(std::move(data)), part)});
+  }
+  return JoinParts(recorded, subgraphs, parts);
 }
 
 torch::jit::Module Trace(const Callee& callee, const std::vector<c10::IValue>& examples,
                          const TraceOptions& options, TraceReport* report) {
   if (report != nullptr) *report = TraceReport();
-  const compiler::Options compiler_options = ParseOptions(options);
-  const Recorded recorded = Record(callee, examples, options);
+  if (options.partitioner_config) return PartitionedTrace(callee, examples, options, report);
+  const compiler::Options compiler_options =
+      ParseCompilerOptions(options.compiler_args, options.compiler_workdir);
+  const Recorded recorded = Record(callee, examples, options.input_names, TracePolicy());
   neuron::ModelData data;
   data.name = NameOf(callee, options);
   neuron::Bucket bucket =
@@ -240,23 +223,25 @@ torch::jit::Module BucketTrace(const Callee& callee,
                                const std::vector<std::vector<c10::IValue>>& examples,
                                const BucketFunction& function, const TraceOptions& options) {
   TORCH_CHECK(!examples.empty(), "bucket_trace: no buckets");
-  const compiler::Options compiler_options = ParseOptions(options);
+  TORCH_CHECK(!options.partitioner_config, "bucket_trace does not partition models");
+  const compiler::Options compiler_options =
+      ParseCompilerOptions(options.compiler_args, options.compiler_workdir);
   neuron::ModelData data;
   data.name = NameOf(callee, options);
   std::vector<Argument> arguments;
   Structure result;
   std::vector<std::vector<std::vector<int64_t>>> shapes;
   for (size_t i = 0; i < examples.size(); ++i) {
-    Recorded recorded = Record(callee, examples[i], options);
+    Recorded recorded = Record(callee, examples[i], options.input_names, TracePolicy());
     if (i == 0) {
       arguments = recorded.arguments;
       result = recorded.result;
     }
-    bool same = arguments.size() == recorded.arguments.size() &&
-                TypeOf(result) == TypeOf(recorded.result);
+    bool same =
+        arguments.size() == recorded.arguments.size() && TypeOf(result) == TypeOf(recorded.result);
     for (size_t j = 0; same && j < arguments.size(); ++j) {
-      same = LeafNames(arguments[j].structure, "x") ==
-             LeafNames(recorded.arguments[j].structure, "x");
+      same =
+          LeafNames(arguments[j].structure, "x") == LeafNames(recorded.arguments[j].structure, "x");
     }
     TORCH_CHECK(same, "bucket_trace: bucket ", i,
                 " takes or returns other tuples, lists or dicts than bucket 0");
@@ -287,7 +272,7 @@ torch::jit::Module trace(const torch::jit::Module& model,
 torch::jit::Module trace_function(const TraceFunction& fn,
                                   const std::vector<c10::IValue>& example_inputs,
                                   const TraceOptions& options, TraceReport* report) {
-  return Trace({"function", {}, fn}, example_inputs, options, report);
+  return Trace(ForFunction(fn), example_inputs, options, report);
 }
 
 torch::jit::Module trace_module(torch::nn::Module& module, const TraceFunction& fn,
@@ -310,7 +295,9 @@ BucketFunction pad_to_smallest_bucket(double pad_value) {
     }
     return absl::StrCat(
         "def bucket(inputs: List[Tensor]) -> Tuple[List[Tensor], int]:\n"
-        "    shapes: List[List[List[int]]] = [", absl::StrJoin(buckets, ", "), "]\n"
+        "    shapes: List[List[List[int]]] = [",
+        absl::StrJoin(buckets, ", "),
+        "]\n"
         "    given: List[List[int]] = []\n"
         "    for t in inputs:\n"
         "        given.append(t.size())\n"
@@ -326,7 +313,8 @@ BucketFunction pad_to_smallest_bucket(double pad_value) {
         "                        fits = False\n"
         "        if fits:\n"
         "            chosen = i\n"
-        "    assert chosen >= 0, \"no bucket is large enough for inputs of shapes \" + str(given) + "
+        "    assert chosen >= 0, \"no bucket is large enough for inputs of shapes \" + str(given) "
+        "+ "
         "\"; the buckets are \" + str(shapes)\n"
         "    padded: List[Tensor] = []\n"
         "    for j in range(len(inputs)):\n"
@@ -336,7 +324,9 @@ BucketFunction pad_to_smallest_bucket(double pad_value) {
         "            d = rank - 1 - k\n"
         "            pad.append(0)\n"
         "            pad.append(shapes[chosen][j][d] - given[j][d])\n"
-        "        padded.append(torch.constant_pad_nd(inputs[j], pad, ", pad_value, "))\n"
+        "        padded.append(torch.constant_pad_nd(inputs[j], pad, ",
+        pad_value,
+        "))\n"
         "    return (padded, chosen)\n");
   });
 }
@@ -350,13 +340,13 @@ torch::jit::Module bucket_trace(const torch::jit::Module& model,
 torch::jit::Module bucket_trace_function(
     const TraceFunction& fn, const std::vector<std::vector<c10::IValue>>& example_inputs,
     const BucketFunction& function, const TraceOptions& options) {
-  return BucketTrace({"function", {}, fn}, example_inputs, function, options);
+  return BucketTrace(ForFunction(fn), example_inputs, function, options);
 }
 
-torch::jit::Module bucket_trace_module(
-    torch::nn::Module& module, const TraceFunction& fn,
-    const std::vector<std::vector<c10::IValue>>& example_inputs, const BucketFunction& function,
-    const TraceOptions& options) {
+torch::jit::Module bucket_trace_module(torch::nn::Module& module, const TraceFunction& fn,
+                                       const std::vector<std::vector<c10::IValue>>& example_inputs,
+                                       const BucketFunction& function,
+                                       const TraceOptions& options) {
   return BucketTrace(ForModule(module, fn), example_inputs, function, options);
 }
 

@@ -14,7 +14,8 @@ namespace {
 
 constexpr char kModelAttribute[] = "model";
 
-// `neuron.forward` is the operator neuron::forward, `torch.cat` aten::cat, `bucket` a given function.
+// `neuron.forward` is the operator neuron::forward, `torch.cat` aten::cat, `bucket` a given
+// function.
 class Names : public torch::jit::Resolver {
  public:
   explicit Names(torch::jit::Function* bucket) : bucket_(bucket) {}
@@ -64,8 +65,8 @@ torch::jit::Module WrapModel(c10::intrusive_ptr<neuron::Model> model,
       leaves.push_back(std::move(leaf));
     }
   }
-  std::string code = absl::StrCat("def forward(", absl::StrJoin(signature, ", "), ") -> ",
-                                  TypeOf(result), ":\n");
+  std::string code =
+      absl::StrCat("def forward(", absl::StrJoin(signature, ", "), ") -> ", TypeOf(result), ":\n");
   for (const std::string& check : checks) absl::StrAppend(&code, "    ", check, "\n");
   absl::StrAppend(&code, "    glia_inputs: List[Tensor] = [", absl::StrJoin(leaves, ", "), "]\n");
   if (bucket != nullptr) {
@@ -77,20 +78,28 @@ torch::jit::Module WrapModel(c10::intrusive_ptr<neuron::Model> model,
                     ")\n");
   }
   size_t next = 0;
-  absl::StrAppend(&code, "    return ",
-                  Make(result, [](size_t i) { return absl::StrCat("glia_outputs[", i, "]"); }, &next),
-                  "\n");
+  absl::StrAppend(
+      &code, "    return ",
+      Make(
+          result, [](size_t i) { return absl::StrCat("glia_outputs[", i, "]"); }, &next),
+      "\n");
   module.define(code, std::make_shared<Names>(bucket));
   module.eval();
   return module;
 }
 
+torch::jit::ResolverPtr TraceResolver() { return std::make_shared<Names>(nullptr); }
+
 c10::intrusive_ptr<neuron::Model> UnwrapModel(const torch::jit::Module& traced) {
-  TORCH_CHECK(traced.hasattr(kModelAttribute), "this TorchScript module was not traced by glia: it has "
+  TORCH_CHECK(!traced.hasattr("input_specs"),
+              "a partitioned module has no single neuron::Model; its shapes are fixed");
+  TORCH_CHECK(traced.hasattr(kModelAttribute),
+              "this TorchScript module was not traced by glia: it has "
               "no neuron::Model");
   const c10::IValue value = traced.attr(kModelAttribute);
-  TORCH_CHECK(value.isCustomClass(), "this TorchScript module was not traced by glia: its attribute '",
-              kModelAttribute, "' is a ", value.type()->str());
+  TORCH_CHECK(value.isCustomClass(),
+              "this TorchScript module was not traced by glia: its attribute '", kModelAttribute,
+              "' is a ", value.type()->str());
   return value.toCustomClass<neuron::Model>();
 }
 

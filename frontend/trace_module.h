@@ -3,6 +3,7 @@
 #define GLIA_FRONTEND_TRACE_MODULE_H_
 
 #include <torch/csrc/jit/api/module.h>
+#include <torch/csrc/jit/frontend/resolver.h>
 
 #include <string>
 #include <vector>
@@ -19,11 +20,16 @@ struct Argument {
 };
 
 // A module whose forward checks and flattens its arguments, runs `model` and rebuilds the result.
-// `bucket_code` defines bucket(inputs), see BucketFunction; "" for a single bucket. Throws c10::Error when
-// that code does not compile.
+// `bucket_code` defines bucket(inputs), see BucketFunction; "" for a single bucket. Throws
+// c10::Error when that code does not compile.
 torch::jit::Module WrapModel(c10::intrusive_ptr<neuron::Model> model,
                              const std::vector<Argument>& arguments, const Structure& result,
                              const std::string& bucket_code);
+
+// What the TorchScript of a traced module is written with: `torch`, and `neuron` for the operators
+// of
+// //runtime/torch.
+torch::jit::ResolverPtr TraceResolver();
 
 // The model inside a traced module. Throws c10::Error when there is none.
 c10::intrusive_ptr<neuron::Model> UnwrapModel(const torch::jit::Module& traced);

@@ -48,11 +48,14 @@ std::string Region(const TensorMeta& m) {
          std::to_string(m.storage_offset);
 }
 
-// Prints an operator's arguments; `operand` prints operand i.
+// Prints an operator's arguments; `operand` prints operand i. `names`: of tensors too.
 template <typename F>
-void PrintArgs(std::ostream& os, const Node& n, F operand) {
+void PrintArgs(std::ostream& os, const Node& n, F operand, bool names = false) {
   for (size_t i = 0; i < n.num_args(); ++i) {
     if (i > 0) os << ", ";
+    if (names && n.arg(i).isInt() && n.arg_kind(i) != ArgKind::kAttribute) {
+      os << n.schema().arguments()[i].name() << "=";
+    }
     if (n.HasTensor(i)) {
       os << operand(n.arg(i).toInt());
     } else if (n.arg_kind(i) == ArgKind::kTensorList && n.arg(i).isInt()) {
@@ -77,11 +80,27 @@ std::string ToString(const TensorMeta& m) {
 
 std::string DescribeNode(const Node& n) {
   std::ostringstream os;
-  if (n.kind != NodeKind::kOp) return "node without an operator";
+  switch (n.kind) {
+    case NodeKind::kView:
+      return "a view " + Region(n.region()) + " of " + Region(n.base());
+    case NodeKind::kUpdate:
+      return "a write to " + Region(n.region()) + " of " + Region(n.base());
+    case NodeKind::kInput:
+      return (n.parameter >= 0 ? "input " + std::to_string(n.parameter) : "a constant or weight") +
+             (" " + ToString(n.output()));
+    case NodeKind::kConstant:
+    case NodeKind::kZeros:
+      return "a constant " + ToString(n.output());
+    case NodeKind::kOp:
+      break;
+  }
   os << n.op()->name << "(";
-  PrintArgs(os, n, [&](int64_t i) {
-    return n.operands[i] ? ToString(n.operands[i].meta()) : std::string("none");
-  });
+  PrintArgs(
+      os, n,
+      [&](int64_t i) {
+        return n.operands[i] ? ToString(n.operands[i].meta()) : std::string("none");
+      },
+      /*names=*/true);
   os << ")";
   return os.str();
 }

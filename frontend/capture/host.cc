@@ -7,6 +7,7 @@
 
 #include "frontend/capture/cpu_call.h"
 #include "frontend/capture/metrics.h"
+#include "frontend/capture/op_plan.h"
 #include "frontend/capture/record.h"
 #include "frontend/capture/storage.h"
 #include "frontend/capture/sync.h"
@@ -55,8 +56,11 @@ c10::IValue ToDevice(const c10::IValue& v) {
 
 void RunOnHost(const OpInfo& op, torch::jit::Stack* stack, const char* reason, bool inherent) {
   const c10::FunctionSchema& schema = op.handle.schema();
-  if (CurrentTrace() != nullptr) ThrowUntraceable(SchemaOf(op), reason);
-  CountAndWarn(op, inherent);
+  // A value can be that of the example inputs; a tensor whose shape it decides cannot be traced.
+  TraceSession* trace = CurrentTrace();
+  const bool reads_value = trace != nullptr && !ReturnsTensors(schema);
+  if (trace != nullptr && !reads_value) RefuseInTrace(SchemaOf(op), reason);
+  if (trace == nullptr) CountAndWarn(op, inherent);
   CpuCallGuard guard;
   const size_t count = schema.arguments().size();
   const std::vector<c10::IValue> arguments(stack->end() - static_cast<int64_t>(count),
@@ -67,8 +71,16 @@ void RunOnHost(const OpInfo& op, torch::jit::Stack* stack, const char* reason, b
   auto is_out = [&](size_t i) { return IsWritten(formal[i]) && formal[i].kwarg_only(); };
   // Everything that is pending in one graph.
   std::vector<StorageStatePtr> needed;
+  bool depends = false;
   MapArguments(op, arguments, at::kCPU, [&](const at::Tensor& t, size_t i, int) {
-    if (IsXla(t) && !is_out(i)) needed.push_back(StateOf(t));
+    if (!IsXla(t) || is_out(i)) return t;
+    if (trace == nullptr) {
+      needed.push_back(StateOf(t));
+    } else {
+      const Value value = ReadTensor(t);
+      trace->values.Evaluate(value);
+      depends = depends || trace->values.DependsOnParameters(value);
+    }
     return t;
   });
   Execute(needed);
@@ -85,6 +97,7 @@ void RunOnHost(const OpInfo& op, torch::jit::Stack* stack, const char* reason, b
       });
   const torch::jit::Stack written = cpu;
   CallOnCpu(op, &cpu);
+  if (reads_value && cpu.size() == 1) WarnFixed(op, cpu[0], depends);
 
   for (size_t i = 0; i < count; ++i) {
     if (!IsWritten(formal[i])) continue;

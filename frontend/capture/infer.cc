@@ -8,14 +8,20 @@
 #include <string>
 
 #include "frontend/capture/cpu_call.h"
+#include "frontend/capture/record.h"
 #include "frontend/capture/sync.h"
+#include "frontend/capture/trace_session.h"
 
 namespace glia::capture {
 namespace {
 
-TensorMeta MetaOf(const at::Tensor& t) {
-  TORCH_CHECK(t.layout() == at::kStrided && !t.is_quantized(),
-              "the xla device has no sparse or quantized tensors");
+TensorMeta MetaOf(const OpInfo& op, const at::Tensor& t) {
+  if (t.layout() != at::kStrided || t.is_quantized()) {
+    const std::string source = SourceLocation();
+    TORCH_CHECK(false, SchemaOf(op), source.empty() ? "" : " at " + source, " gives a ",
+                t.is_quantized() ? "quantized" : "sparse", " tensor of sizes ", t.sizes(),
+                "; the xla device has dense tensors of plain numbers only");
+  }
   TensorMeta m;
   m.sizes = t.sizes().vec();
   m.strides = t.is_non_overlapping_and_dense() ? t.strides().vec() : ContiguousStrides(m.sizes);
@@ -30,14 +36,15 @@ void AddReturns(const torch::jit::Stack& results, NodeInfo* info) {
     if (v.isTensor()) {
       const at::Tensor t = v.toTensor();
       if (t.defined()) {
-        info->outputs.push_back(MetaOf(t));
+        info->outputs.push_back(MetaOf(*info->op, t));
       } else {
         r.first = -1;
       }
     } else {
       const auto elements = v.toListRef();
       r.count = static_cast<int32_t>(elements.size());
-      for (const c10::IValue& e : elements) info->outputs.push_back(MetaOf(e.toTensor()));
+      for (const c10::IValue& e : elements)
+        info->outputs.push_back(MetaOf(*info->op, e.toTensor()));
     }
     info->returns.push_back(r);
   }

@@ -175,8 +175,9 @@ at::Tensor& Copy(at::Tensor& self, const at::Tensor& source, bool) {
   at::assert_no_internal_overlap(self);
   if (!IsXla(self)) {
     if (CurrentTrace() != nullptr) {
-      ThrowUntraceable("aten::copy_ from the xla device to " + self.device().str(),
-                       "a value of the device is not known while tracing");
+      RefuseInTrace("aten::copy_ from the xla device to " + self.device().str(),
+                    "what the program does with it there cannot be compiled; leave the tensor where it "
+                    "is, the traced module gives CPU tensors");
     }
     const at::Tensor host = Download(source);
     CpuCallGuard guard;

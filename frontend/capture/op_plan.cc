@@ -170,19 +170,6 @@ bool FindFunctional(const Schema& schema, OpPlan* plan) {
   return false;
 }
 
-bool HasTensorReturnsOnly(const Schema& s) {
-  for (const Argument& r : s.returns()) {
-    const auto kind = r.type()->kind();
-    if (kind == c10::TypeKind::TensorType) continue;
-    if (kind == c10::TypeKind::ListType &&
-        r.type()->containedType(0)->kind() == c10::TypeKind::TensorType) {
-      continue;
-    }
-    return false;
-  }
-  return true;
-}
-
 OpPlan MakePlan(const c10::OperatorHandle& op) {
   const Schema& schema = op.schema();
   OpPlan plan;
@@ -217,7 +204,7 @@ OpPlan MakePlan(const c10::OperatorHandle& op) {
   }
   if (plan.functional != nullptr) {
     const c10::OperatorHandle& f = plan.functional->handle;
-    if (!HasTensorReturnsOnly(f.schema())) {
+    if (!ReturnsTensors(f.schema())) {
       plan.host_reason = "its result is a value that the program needs at once";
     } else if (DataDependent().count(f.schema().name()) != 0 ||
                (f.hasTag(at::Tag::dynamic_output_shape) && f.schema().name() != "aten::index") ||
@@ -232,6 +219,19 @@ OpPlan MakePlan(const c10::OperatorHandle& op) {
 }
 
 }  // namespace
+
+bool ReturnsTensors(const c10::FunctionSchema& s) {
+  for (const Argument& r : s.returns()) {
+    const auto kind = r.type()->kind();
+    if (kind == c10::TypeKind::TensorType) continue;
+    if (kind == c10::TypeKind::ListType &&
+        r.type()->containedType(0)->kind() == c10::TypeKind::TensorType) {
+      continue;
+    }
+    return false;
+  }
+  return true;
+}
 
 const OpPlan& PlanOf(const c10::OperatorHandle& op) {
   struct Table {

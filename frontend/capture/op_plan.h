@@ -40,6 +40,9 @@ struct OpPlan {
   bool check_overlap = true;
 };
 
+// Whether all results are tensors or lists of them.
+bool ReturnsTensors(const c10::FunctionSchema& schema);
+
 // Valid for ever. Thread-safe, and fast when called again.
 const OpPlan& PlanOf(const c10::OperatorHandle& op);
 

@@ -36,7 +36,8 @@ bool IsNumber(const at::Tensor& t) {
          t.unsafeGetTensorImpl()->is_wrapped_number();
 }
 
-void AddAttribute(Hasher& hasher, const c10::IValue& v) {
+// False for a type that cannot be part of a graph.
+bool AddAttribute(Hasher& hasher, const c10::IValue& v) {
   if (v.isNone()) {
     hasher.Add(1);
   } else if (v.isInt()) {
@@ -54,7 +55,9 @@ void AddAttribute(Hasher& hasher, const c10::IValue& v) {
     const auto elements = v.toListRef();
     hasher.Add(6);
     hasher.Add(elements.size());
-    for (const c10::IValue& e : elements) AddAttribute(hasher, e);
+    for (const c10::IValue& e : elements) {
+      if (!AddAttribute(hasher, e)) return false;
+    }
   } else if (v.isString()) {
     hasher.Add(7);
     hasher.AddBytes(v.toStringRef().data(), v.toStringRef().size());
@@ -69,8 +72,9 @@ void AddAttribute(Hasher& hasher, const c10::IValue& v) {
   } else if (v.isGenerator()) {
     hasher.Add(10);
   } else {
-    TORCH_CHECK(false, "the xla device cannot record an argument of type ", v.tagKind());
+    return false;
   }
+  return true;
 }
 
 void AddOperand(Hasher& hasher, const at::Tensor& t) {
@@ -79,8 +83,10 @@ void AddOperand(Hasher& hasher, const at::Tensor& t) {
   AddMeta(hasher, t.sizes(), t.strides(), t.scalar_type());
 }
 
-// Hashes the call and collects its tensors.
-Hash128 Key(const OpInfo& op, c10::ArrayRef<c10::IValue> arguments, Operands* operands) {
+// Hashes the call and collects its tensors. Nothing, and which argument, when that cannot be
+// recorded.
+c10::optional<Hash128> Key(const OpInfo& op, c10::ArrayRef<c10::IValue> arguments,
+                           Operands* operands, size_t* refused) {
   Hasher hasher;
   hasher.Add(100);
   hasher.Add(op.hash);
@@ -97,7 +103,10 @@ Hash128 Key(const OpInfo& op, c10::ArrayRef<c10::IValue> arguments, Operands* op
   for (size_t i = 0; i < arguments.size(); ++i) {
     const c10::IValue& v = arguments[i];
     if (op.args[i] == ArgKind::kAttribute || v.isNone()) {
-      AddAttribute(hasher, v);
+      if (!AddAttribute(hasher, v)) {
+        *refused = i;
+        return c10::nullopt;
+      }
     } else if (op.args[i] == ArgKind::kTensor) {
       add_tensor(v);
     } else {
@@ -202,12 +211,21 @@ std::string SchemaOf(const OpInfo& op) {
 
 NodePtr RecordOp(const OpInfo& op, c10::ArrayRef<c10::IValue> arguments) {
   Operands operands;
-  const Hash128 key = Key(op, arguments, &operands);
-  const std::shared_ptr<const NodeInfo>* found = FindInfo(key);
-  const std::shared_ptr<const NodeInfo> info =
-      found != nullptr ? *found : Infer(key, op, arguments);
-  const auto& memo = static_cast<const OpMemo&>(*info);
+  size_t refused = 0;
+  const c10::optional<Hash128> key = Key(op, arguments, &operands, &refused);
   TraceSession* trace = CurrentTrace();
+  if (!key) {
+    if (trace != nullptr) {
+      RefuseInTrace(SchemaOf(op), "its argument " + op.handle.schema().arguments()[refused].name() +
+                                      " is a " + arguments[refused].type()->str() +
+                                      ", which cannot be part of a graph");
+    }
+    return {};
+  }
+  const std::shared_ptr<const NodeInfo>* found = FindInfo(*key);
+  const std::shared_ptr<const NodeInfo> info =
+      found != nullptr ? *found : Infer(*key, op, arguments);
+  const auto& memo = static_cast<const OpMemo&>(*info);
   const uint64_t generation = static_cast<uint64_t>(BackendGeneration()) << 2;
   if (trace == nullptr && memo.support.load(std::memory_order_relaxed) == (generation | 2))
     return {};
@@ -228,10 +246,12 @@ NodePtr RecordOp(const OpInfo& op, c10::ArrayRef<c10::IValue> arguments) {
   if (trace != nullptr) {
     std::string source = SourceLocation();
     if (!source.empty()) node->source = std::make_shared<const std::string>(std::move(source));
-    if (!trace->supports(*node)) {
+    const absl::Status status = trace->policy.check ? trace->policy.check(*node) : absl::OkStatus();
+    if (!status.ok()) {
       ThrowUntraceable(DescribeNode(*node),
-                       "there is no lowering for it (schema: " + SchemaOf(op) + ")");
+                       std::string(status.message()) + " (schema: " + SchemaOf(op) + ")");
     }
+    if (TracedCall* call = trace->Current()) call->nodes.push_back(node);
   } else if (memo.support.load(std::memory_order_relaxed) != (generation | 1)) {
     const bool supported = GetBackend()->Supports(*node);
     memo.support.store(generation | (supported ? 1 : 2), std::memory_order_relaxed);

@@ -26,6 +26,10 @@ class NumbersAreInputs {
 // Return `i` of the operator as new device tensors.
 c10::IValue MakeReturn(const NodePtr& node, size_t i);
 
+// The call as TorchScript prints a graph of it, tensors as CPU tensors of their shapes.
+std::string PrintCall(const c10::FunctionSchema& schema,
+                      c10::ArrayRef<const c10::IValue> arguments);
+
 // "aten::add.Tensor(Tensor self, …) -> Tensor", for messages.
 std::string SchemaOf(const OpInfo& op);
 

@@ -165,6 +165,12 @@ void Execute(const std::vector<StorageStatePtr>& storages) {
 
 at::Tensor Download(const at::Tensor& t) {
   CpuCallGuard guard;
+  if (TraceSession* trace = CurrentTrace()) {
+    const at::Tensor array = trace->values.Evaluate(ReadTensor(t));
+    if (!t.is_non_overlapping_and_dense()) return array.clone(at::MemoryFormat::Contiguous);
+    at::Tensor result = EmptyCpu(t.sizes(), t.strides(), t.scalar_type());
+    return result.copy_(array);
+  }
   StorageStatePtr state = StateOf(t);
   const auto options = at::TensorOptions().dtype(t.scalar_type()).device(at::kCPU);
   Contents contents = state->Get();

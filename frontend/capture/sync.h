@@ -27,7 +27,7 @@ Value Upload(const at::Tensor& cpu);
 void Execute(const std::vector<StorageStatePtr>& storages);
 
 // A CPU copy of an xla tensor, after running what it needs; of its sizes and strides, with
-// conjugate and negative bits applied. An error while a trace records: callers check first.
+// conjugate and negative bits applied. While a trace records, what it is for the example inputs.
 at::Tensor Download(const at::Tensor& t);
 
 // Counts the graphs executed: recording between two of them is a step.

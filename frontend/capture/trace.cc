@@ -1,4 +1,6 @@
 #include <atomic>
+#include <unordered_map>
+#include <utility>
 
 #include "frontend/capture/capture.h"
 #include "frontend/capture/nodes.h"
@@ -10,10 +12,13 @@ namespace glia::capture {
 
 struct TraceScope::Impl {
   TraceSession session;
+  std::unique_ptr<CallObserver> observer;
+  std::unordered_map<const StorageState*, Value> first_seen;
 
   // Back to lazy mode, with storages as they were.
   void Leave() {
     if (CurrentTrace() != &session) return;
+    observer.reset();
     SetCurrentTrace(nullptr);
     for (auto it = session.undo.rbegin(); it != session.undo.rend(); ++it) {
       it->first->Set(std::move(it->second));
@@ -22,15 +27,15 @@ struct TraceScope::Impl {
   }
 };
 
-TraceScope::TraceScope(std::function<bool(const Node&)> supports)
-    : impl_(std::make_unique<Impl>()) {
+TraceScope::TraceScope(TracePolicy policy) : impl_(std::make_unique<Impl>()) {
   TORCH_CHECK(CurrentTrace() == nullptr, "a trace is already being recorded on this thread");
   // What was recorded before belongs to the lazy program: the trace shall see it as data.
   Execute(PendingStorages());
   static std::atomic<uint64_t> last_id{0};
   impl_->session.id = ++last_id;
-  impl_->session.supports = std::move(supports);
+  impl_->session.policy = std::move(policy);
   SetCurrentTrace(&impl_->session);
+  impl_->observer = std::make_unique<CallObserver>();
 }
 
 TraceScope::~TraceScope() { impl_->Leave(); }
@@ -48,8 +53,26 @@ at::Tensor TraceScope::AddInput(const at::Tensor& example) {
   meta.dtype = example.scalar_type();
   Value v = MakeParameter(static_cast<int64_t>(impl_->session.parameters.size()), std::move(meta));
   impl_->session.parameters.push_back(v.node);
+  impl_->session.examples.push_back(example);
   return MakeTensor(std::move(v));
 }
+
+c10::optional<std::string> TraceScope::Changed(const at::Tensor& tensor) {
+  const StorageStatePtr state = StateOf(tensor);
+  if (!state) return c10::nullopt;
+  const Value value = state->Get().value;
+  const auto [first, is_new] = impl_->first_seen.emplace(state.get(), value);
+  if (is_new || first->second == value) return c10::nullopt;
+  // The write itself may be of a part, or convert first.
+  const Node* node = value.node.get();
+  while (node != nullptr && node->source == nullptr) {
+    const size_t contents = node->kind == NodeKind::kUpdate ? 1 : 0;
+    node = node->operands.size() > contents ? node->operands[contents].node.get() : nullptr;
+  }
+  return node == nullptr ? std::string() : *node->source;
+}
+
+std::vector<TracedCall> TraceScope::TakeCalls() { return std::exchange(impl_->session.calls, {}); }
 
 std::shared_ptr<Graph> TraceScope::Finish(const std::vector<at::Tensor>& outputs) {
   TORCH_CHECK(CurrentTrace() == &impl_->session, "Finish() twice or on another thread");

@@ -184,9 +184,15 @@ absl::StatusOr<std::unique_ptr<hlo::Module>> Lower(const capture::Graph& graph,
   return GraphLowering(graph, options).Run();
 }
 
-absl::Status WhyUnsupported(const Node& node) {
+absl::Status CheckSupport(const Node& node) {
   if (FindLowering(node.op()->name) == nullptr) {  // the common refusal, without a builder
-    return absl::UnimplementedError(absl::StrCat(node.op()->name, " has no lowering"));
+    for (const TensorMeta& meta : node.info->outputs) {
+      const absl::StatusOr<Shape> shape = ShapeOf(meta);
+      if (shape.ok()) continue;
+      return absl::UnimplementedError(
+          absl::StrCat("there is no lowering for it, and ", shape.status().message()));
+    }
+    return absl::UnimplementedError("there is no lowering for it");
   }
   hlo::Builder builder("supported");
   std::vector<Op> operands;
@@ -196,14 +202,18 @@ absl::Status WhyUnsupported(const Node& node) {
       continue;
     }
     absl::StatusOr<Shape> shape = ShapeOf(operand.meta());
-    if (!shape.ok()) return Annotate(shape.status(), node);
+    if (!shape.ok()) return shape.status();
     const int64_t number = static_cast<int64_t>(operands.size());
     operands.push_back(Parameter(&builder, number, *std::move(shape)));
   }
-  const absl::StatusOr<std::vector<Op>> results = LowerOp(&builder, node, std::move(operands));
-  return results.ok() ? absl::OkStatus() : Annotate(results.status(), node);
+  return LowerOp(&builder, node, std::move(operands)).status();
 }
 
-bool Supported(const Node& node) { return WhyUnsupported(node).ok(); }
+absl::Status WhyUnsupported(const Node& node) {
+  const absl::Status status = CheckSupport(node);
+  return status.ok() ? status : Annotate(status, node);
+}
+
+bool Supported(const Node& node) { return CheckSupport(node).ok(); }
 
 }  // namespace glia::lowering

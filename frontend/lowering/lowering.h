@@ -33,8 +33,9 @@ absl::StatusOr<std::unique_ptr<hlo::Module>> Lower(const capture::Graph& graph,
 // Whether Lower takes this kOp node, by its operator, attributes, operand and result metadata. It
 // tries the lowering, so the answer costs some microseconds: remember it for nodes of equal hash.
 bool Supported(const capture::Node& node);
-// OK, or the reason it is not supported.
+// OK, or the reason it is not supported; the first names the operator with its operands as well.
 absl::Status WhyUnsupported(const capture::Node& node);
+absl::Status CheckSupport(const capture::Node& node);
 
 }  // namespace glia::lowering
 
