@@ -26,11 +26,13 @@ std::string ProfileUsage();
 std::string InspectUsage();
 
 // With libtorch.
+int Analyze(const std::vector<std::string>& words);
 int Compile(const std::vector<std::string>& words);  // of HLO too
 int Run(const std::vector<std::string>& words);
 int Inspect(const std::vector<std::string>& words);
 std::vector<NamedNeff> NeffsOfTraced(const std::string& path);
 
+std::string AnalyzeUsage();
 std::string CompileUsage();
 std::string RunUsage();
 

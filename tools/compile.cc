@@ -1,5 +1,4 @@
 // glia compile: TorchScript in, traced module out.
-#include <ATen/Functions.h>
 #include <c10/util/Exception.h>
 #include <torch/csrc/jit/api/module.h>
 #include <unistd.h>
@@ -12,9 +11,9 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "frontend/trace.h"
-#include "runtime/torch/tensor_spec.h"
 #include "tools/arguments.h"
 #include "tools/commands.h"
+#include "tools/inputs.h"
 #include "tools/load.h"
 
 namespace glia::tools {
@@ -22,11 +21,12 @@ namespace {
 
 const std::vector<OptionSpec>& Options() {
   static const auto* const options = new std::vector<OptionSpec>{
-      {"--input", "TYPE[SHAPE]",
-       "an input of the model, such as f32[1,784]; once for each, in order"},
+      {"--input", "TYPE[SHAPE]|FILE.npy",
+       "an input, as f32[1,784] (zeros) or as data; once for each"},
       {"--output", "FILE.pt", "where the traced module goes"},
       {"--name", "NAME", "of the NEFF (default: the model's)"},
       {"--dynamic-batch", nullptr, "the module takes any batch size (dimension 0)"},
+      {"--partition", nullptr, "operators that the device refuses run on the CPU"},
       {"--keep-weights", nullptr, "weights stay beside the NEFF instead of inside"},
       {"--dump", "DIRECTORY", "write the HLO before and after each compiler pass"},
   };
@@ -49,19 +49,15 @@ int Compile(const std::vector<std::string>& words) {
   // What is to come out tells what goes in; HLO takes a part of the options.
   if (absl::EndsWith(arguments.Get("--output"), ".neff")) return CompileHlo(words);
   const torch::jit::Module model = LoadModule(arguments.positional()[0]);
-  std::vector<c10::IValue> inputs;
-  for (const std::string& text : arguments.All("--input")) {
-    auto spec = neuron::ParseTensorSpec(text);
-    if (!spec.ok()) throw std::runtime_error(std::string(spec.status().message()));
-    inputs.emplace_back(at::zeros(spec->sizes, at::TensorOptions(spec->dtype)));
-  }
   TraceOptions options;
   options.compiler_args = arguments.rest();
   options.compiler_workdir = UserPath(arguments.Get("--dump"));
   options.inline_weights_to_neff = !arguments.Has("--keep-weights");
   options.name = arguments.Get("--name");
+  if (arguments.Has("--partition")) options.partitioner_config.emplace();
   TraceReport report;
-  torch::jit::Module traced = trace(model, inputs, options, &report);
+  torch::jit::Module traced =
+      trace(model, ExampleInputs(arguments.All("--input")), options, &report);
   if (arguments.Has("--dynamic-batch")) traced = dynamic_batch(traced);
 
   // All or nothing: a reader never sees half a file.

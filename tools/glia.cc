@@ -10,6 +10,7 @@ namespace {
 using namespace glia::tools;
 
 constexpr Command kCommands[] = {
+    {"analyze", Analyze, AnalyzeUsage},
     {"compile", Compile, CompileUsage},
     {"run", Run, RunUsage},
     {"inspect", Inspect, InspectUsage},

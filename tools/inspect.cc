@@ -14,12 +14,16 @@
 namespace glia::tools {
 namespace {
 
-c10::intrusive_ptr<neuron::Model> LoadTraced(const std::string& path) {
-  const torch::jit::Module module = LoadModule(path);
-  if (!module.hasattr("model") || !module.attr("model").isCustomClass()) {
+using Models = std::vector<std::pair<std::string, c10::intrusive_ptr<neuron::Model>>>;
+
+bool IsPartitioned(const torch::jit::Module& module) { return module.hasattr("input_specs"); }
+
+Models TracedModels(const std::string& path, const torch::jit::Module& module) {
+  Models models = ModelsOf(module);
+  if (models.empty() && !IsPartitioned(module)) {
     throw std::runtime_error(path + " is a TorchScript file without a NEFF: it was not traced");
   }
-  return module.attr("model").toCustomClass<neuron::Model>();
+  return models;
 }
 
 neff::Blob BytesOf(const neuron::Bucket& bucket) {
@@ -27,16 +31,7 @@ neff::Blob BytesOf(const neuron::Bucket& bucket) {
                           static_cast<size_t>(bucket.neff.numel()));
 }
 
-}  // namespace
-
-int Inspect(const std::vector<std::string>& words) {
-  const Arguments arguments(InspectOptions(), words);
-  if (arguments.positional().size() != 1) throw std::runtime_error("usage: glia " + InspectUsage());
-  if (KindOf(arguments.positional()[0]) != FileKind::kTorchScript) return InspectNeffFile(words);
-  const std::string path = UserPath(arguments.positional()[0]);
-  const bool disassemble = arguments.Has("--disassemble");
-  const auto model = LoadTraced(arguments.positional()[0]);
-  const neuron::ModelData& data = model->data();
+void InspectModel(const std::string& path, const neuron::ModelData& data, bool disassemble) {
   std::printf("traced module '%s': %zu bucket%s, %zu weights beside the NEFF%s\n",
               data.name.c_str(), data.buckets.size(), data.buckets.size() == 1 ? "" : "s",
               data.weights.size(), data.dynamic_batch ? ", any batch size" : "");
@@ -51,15 +46,41 @@ int Inspect(const std::vector<std::string>& words) {
     }
     PrintNeff(path, BytesOf(bucket), disassemble);
   }
+}
+
+}  // namespace
+
+int Inspect(const std::vector<std::string>& words) {
+  const Arguments arguments(InspectOptions(), words);
+  if (arguments.positional().size() != 1) throw std::runtime_error("usage: glia " + InspectUsage());
+  const std::string& file = arguments.positional()[0];
+  if (KindOf(file) != FileKind::kTorchScript) return InspectNeffFile(words);
+  const torch::jit::Module module = LoadModule(file);
+  const Models models = TracedModels(file, module);
+  if (IsPartitioned(module)) {
+    std::printf("partitioned module\n");
+    for (const c10::IValue& spec : module.attr("input_specs").toListRef()) {
+      std::printf("  input   %s\n", spec.toStringRef().c_str());
+    }
+    for (const auto& child : module.named_children()) {
+      std::printf("  part    %s\n", child.name.c_str());
+    }
+  }
+  for (const auto& [name, model] : models) {
+    if (!name.empty()) std::printf("\n%s: ", name.c_str());
+    InspectModel(UserPath(file), model->data(), arguments.Has("--disassemble"));
+  }
   return 0;
 }
 
 std::vector<NamedNeff> NeffsOfTraced(const std::string& path) {
-  const auto model = LoadTraced(path);
-  const std::vector<neuron::Bucket>& buckets = model->data().buckets;
   std::vector<NamedNeff> neffs;
-  for (size_t i = 0; i < buckets.size(); ++i) {
-    neffs.push_back({buckets.size() == 1 ? "" : absl::StrCat("bucket ", i), BytesOf(buckets[i])});
+  for (const auto& [name, model] : TracedModels(path, LoadModule(path))) {
+    const std::vector<neuron::Bucket>& buckets = model->data().buckets;
+    for (size_t i = 0; i < buckets.size(); ++i) {
+      neffs.push_back(
+          {buckets.size() == 1 ? name : absl::StrCat("bucket ", i), BytesOf(buckets[i])});
+    }
   }
   return neffs;
 }

@@ -1,6 +1,6 @@
 // glia run: runs a traced module, and compares it with CPU eager.
-#include <ATen/Functions.h>
 #include <ATen/CPUGeneratorImpl.h>
+#include <ATen/Functions.h>
 #include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
 #include <torch/csrc/jit/api/module.h>
@@ -36,10 +36,24 @@ const std::vector<OptionSpec>& Options() {
 at::Tensor RandomInput(const neuron::TensorSpec& spec, int64_t max_int, at::Generator generator) {
   const at::TensorOptions options(spec.dtype);
   if (c10::isFloatingType(spec.dtype)) {
-    return at::rand(spec.sizes, generator, at::TensorOptions(at::kFloat)).mul_(2).sub_(1).to(options);
+    return at::rand(spec.sizes, generator, at::TensorOptions(at::kFloat))
+        .mul_(2)
+        .sub_(1)
+        .to(options);
   }
   const int64_t high = spec.dtype == at::kBool ? 2 : max_int;
   return at::randint(high, spec.sizes, generator, at::TensorOptions(at::kLong)).to(options);
+}
+
+// The inputs of a partitioned module.
+std::vector<neuron::TensorSpec> SpecsOf(const c10::IValue& texts) {
+  std::vector<neuron::TensorSpec> specs;
+  for (const c10::IValue& text : texts.toListRef()) {
+    auto spec = neuron::ParseTensorSpec(text.toStringRef());
+    if (!spec.ok()) throw std::runtime_error(std::string(spec.status().message()));
+    specs.push_back(*std::move(spec));
+  }
+  return specs;
 }
 
 // The tensors of a result, depth first.
@@ -57,7 +71,8 @@ void Collect(const c10::IValue& value, std::vector<at::Tensor>* tensors) {
   }
 }
 
-std::vector<at::Tensor> Forward(torch::jit::Module& module, const std::vector<c10::IValue>& inputs) {
+std::vector<at::Tensor> Forward(torch::jit::Module& module,
+                                const std::vector<c10::IValue>& inputs) {
   std::vector<at::Tensor> tensors;
   Collect(module.forward(inputs), &tensors);
   return tensors;
@@ -65,8 +80,8 @@ std::vector<at::Tensor> Forward(torch::jit::Module& module, const std::vector<c1
 
 void Report(const std::vector<at::Tensor>& got, const std::vector<at::Tensor>& want) {
   if (got.size() != want.size()) {
-    throw std::runtime_error(absl::StrCat("--compare: ", got.size(), " outputs, the other module has ",
-                                          want.size()));
+    throw std::runtime_error(
+        absl::StrCat("--compare: ", got.size(), " outputs, the other module has ", want.size()));
   }
   for (size_t i = 0; i < got.size(); ++i) {
     if (got[i].sizes() != want[i].sizes() || got[i].scalar_type() != want[i].scalar_type()) {
@@ -99,11 +114,12 @@ int Run(const std::vector<std::string>& words) {
   if (arguments.positional().size() != 1) throw std::runtime_error("usage: glia " + RunUsage());
   at::NoGradGuard no_grad;
   torch::jit::Module module = LoadModule(arguments.positional()[0]);
-  if (!module.hasattr("model") || !module.attr("model").isCustomClass()) {
+  const auto models = ModelsOf(module);
+  const bool partitioned = module.hasattr("input_specs");
+  if (models.empty() && !partitioned) {
     throw std::runtime_error(arguments.positional()[0] +
                              " is no traced module; `glia compile` makes one of it");
   }
-  const auto model = module.attr("model").toCustomClass<neuron::Model>();
   const int64_t repeat = arguments.GetInt("--repeat", 1);
   if (repeat < 1) throw std::runtime_error("--repeat must be at least 1");
 
@@ -112,12 +128,14 @@ int Run(const std::vector<std::string>& words) {
 
   std::vector<c10::IValue> inputs;
   const std::vector<std::string> files = arguments.All("--input");
-  const std::vector<neuron::TensorSpec>& specs = model->data().buckets[0].inputs;
+  const std::vector<neuron::TensorSpec> specs = partitioned
+                                                    ? SpecsOf(module.attr("input_specs"))
+                                                    : models[0].second->data().buckets[0].inputs;
   if (files.empty()) {
     const int64_t max_int = arguments.GetInt("--max-int", 10);
     if (max_int < 1) throw std::runtime_error("--max-int must be at least 1");
-    auto generator = at::detail::createCPUGenerator(
-        static_cast<uint64_t>(arguments.GetInt("--seed", 0)));
+    auto generator =
+        at::detail::createCPUGenerator(static_cast<uint64_t>(arguments.GetInt("--seed", 0)));
     for (const neuron::TensorSpec& spec : specs) {
       inputs.emplace_back(RandomInput(spec, max_int, generator));
     }
@@ -126,8 +144,8 @@ int Run(const std::vector<std::string>& words) {
   if (module.get_method("forward").function().getSchema().arguments().size() != inputs.size() + 1) {
     throw std::runtime_error(absl::StrCat(
         "the module's forward takes ",
-        module.get_method("forward").function().getSchema().arguments().size() - 1,
-        " arguments, ", inputs.size(), " tensors were given (nested arguments need a program)"));
+        module.get_method("forward").function().getSchema().arguments().size() - 1, " arguments, ",
+        inputs.size(), " tensors were given (nested arguments need a program)"));
   }
 
   std::vector<at::Tensor> outputs = Forward(module, inputs);
@@ -136,9 +154,9 @@ int Run(const std::vector<std::string>& words) {
     for (int64_t i = 0; i < repeat; ++i) {
       const auto begin = std::chrono::steady_clock::now();
       outputs = Forward(module, inputs);
-      times.push_back(std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() -
-                                                                begin)
-                          .count());
+      times.push_back(
+          std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - begin)
+              .count());
     }
     std::nth_element(times.begin(), times.begin() + static_cast<std::ptrdiff_t>(times.size() / 2),
                      times.end());
@@ -148,8 +166,8 @@ int Run(const std::vector<std::string>& words) {
 
   const std::vector<std::string> targets = arguments.All("--output");
   if (targets.size() > outputs.size()) {
-    throw std::runtime_error(absl::StrCat(targets.size(), " --output files for ", outputs.size(),
-                                          " outputs"));
+    throw std::runtime_error(
+        absl::StrCat(targets.size(), " --output files for ", outputs.size(), " outputs"));
   }
   for (size_t i = 0; i < outputs.size(); ++i) {
     if (i < targets.size()) {
@@ -158,8 +176,9 @@ int Run(const std::vector<std::string>& words) {
       std::cout << outputs[i] << "\n";
     }
   }
-  std::printf("simulated device time: %.3f us\n",
-              static_cast<double>(model->Statistics().simulated_ps) * 1e-6);
+  uint64_t picoseconds = 0;
+  for (const auto& [name, model] : models) picoseconds += model->Statistics().simulated_ps;
+  std::printf("simulated device time: %.3f us\n", static_cast<double>(picoseconds) * 1e-6);
   if (arguments.Has("--compare")) {
     Report(outputs, Forward(reference, inputs));
   }

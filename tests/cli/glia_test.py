@@ -56,9 +56,22 @@ class TwoOutputs(nn.Module):
         return x + y, x * y
 
 
+class Branch(nn.Module):
+    def forward(self, x):
+        if bool(x.sum() > 0):
+            return x + 2
+        return x - 1
+
+
 class Fourier(nn.Module):
     def forward(self, x):
         return torch.real(torch.fft.fft(x))
+
+
+class Spectrum(nn.Module):
+    def forward(self, x):
+        y = torch.relu(x * 2 + 1)
+        return torch.tanh(torch.real(torch.fft.fft(y)) * 0.1) + y.sum()
 
 
 MODELS = {  # the model, its --input, an example
@@ -263,6 +276,62 @@ class GliaTest(unittest.TestCase):
                 self.assertIn("mlp.neff: ", self.fails("inspect", f"{self.dir}/mlp.neff",
                                                        prints="header\n" if size >= 1024 else ""))
 
+    def test_partition(self):
+        out = f"{self.dir}/o.pt"
+        torch.jit.script(Spectrum()).save(f"{self.dir}/spectrum.pt")
+        self.run_glia("compile", f"{self.dir}/spectrum.pt", "--input", "f32[2,8]", "--partition",
+                      "--output", out, "--", "--auto-cast", "none")
+        text = self.run_glia("inspect", out)
+        self.assertTrue(text.startswith("partitioned module\n  input   x:f32[2,8]\n"
+                                        "  part    neuron_0\n  part    cpu_1\n"
+                                        "  part    neuron_2\n"), text)
+        text = self.run_glia("run", out, "--compare", f"{self.dir}/spectrum.pt")
+        self.assertRegex(text, r"simulated device time: [1-9]")
+        self.assertLessEqual(self.differences(text)[0], 1e-4)
+
+    # analyze
+
+    def test_analyze(self):
+        model = f"{self.shared}/mlp_scripted.pt"
+        text = self.run_glia("analyze", model, "--input", "f32[1,784]")
+        self.assertTrue(text.startswith("supported: 100.00% of the operators\n"), text)
+        self.assertRegex(text, r"\n +2  aten::linear\n")
+        found = json.loads(self.run_glia("analyze", model, "--json", "--input", "f32[1,784]"))
+        self.assertEqual(list(found), ["torch_neuronx_version", "neuronx_cc_version",
+                                       "support_percentage", "supported_operators",
+                                       "unsupported_operators"])
+        self.assertEqual(found["supported_operators"],
+                         {"aten::linear": 2, "aten::relu": 1, "aten::log_softmax": 1})
+        self.assertEqual(found["unsupported_operators"], [])
+
+    def test_analyze_names_what_is_not_supported(self):
+        model = f"{self.shared}/fourier.pt"
+        found = json.loads(self.run_glia("analyze", model, "--json", "--input", "f32[1,8]"))
+        self.assertEqual(found["unsupported_operators"][0]["kind"], "aten::fft_fft")
+        operator = found["unsupported_operators"][0]
+        self.assertEqual(operator["failureAt"], "Lowering to HLO")
+        self.assertRegex(operator["call"], r"glia_test\.py\(\d+\): forward\n")
+        self.assertIn("aten::fft_fft(%self", operator["opGraph"])
+        self.assertIn("not supported:\n", self.run_glia("analyze", model, "--input", "f32[1,8]"))
+        ignored = json.loads(self.run_glia("analyze", model, "--json", "--input", "f32[1,8]",
+                                           "--ignore", "aten::fft_fft", "--ignore", "aten::real",
+                                           "--ignore", "aten::view_as_real"))
+        self.assertNotIn("aten::fft_fft",
+                         [o["kind"] for o in ignored["unsupported_operators"]])
+
+    def test_example_inputs_from_files(self):
+        torch.jit.script(Branch()).save(f"{self.dir}/branch.pt")
+        numpy.save(f"{self.dir}/x.npy", numpy.ones((2, 3), dtype=numpy.float32))
+        for inputs, want in (("f32[2,3]", -1), ("x.npy", 2)):
+            done = self.call("compile", "branch.pt", "--input", inputs, "--output", "o.pt",
+                             cwd=self.dir)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertIn("depends on the inputs", done.stderr)
+            self.assertRegex(done.stderr, r"glia_test\.py:\d+ in forward")
+            self.run_glia("run", "o.pt", "--input", "x.npy", "--output", "y.npy", cwd=self.dir)
+            numpy.testing.assert_array_equal(numpy.load(f"{self.dir}/y.npy"),
+                                             numpy.full((2, 3), 1 + want if want > 0 else 0))
+
     # What fails says why, and leaves nothing.
 
     def test_missing_files(self):
@@ -289,6 +358,18 @@ class GliaTest(unittest.TestCase):
         self.assertIn("was not traced", self.fails("inspect", model))
         self.assertIn(f"{text}: is no .npy file",
                       self.fails("run", f"{self.shared}/mlp.pt", "--input", text))
+
+    def test_files_that_are_nearly_right(self):
+        torch.save(Mlp().state_dict(), f"{self.dir}/state.pt")
+        with open(f"{self.dir}/model.onnx", "wb") as file:
+            file.write(b"\x08\x08\x12\x07pytorch\x1a\x031.0" + bytes(64))
+        with open(f"{self.dir}/empty.pt", "wb"):
+            pass
+        for name, why in (("state.pt", "state dict"), ("model.onnx", "ONNX"), ("empty.pt", "empty")):
+            for words in (("analyze", "--input=f32[1]"), ("run",)):
+                message = self.fails(words[0], f"{self.dir}/{name}", *words[1:])
+                self.assertIn(f"cannot load '{self.dir}/{name}' as TorchScript", message)
+                self.assertIn(why, message.split("\n", maxsplit=1)[0])
 
     def test_truncated_modules(self):
         with open(f"{self.shared}/mlp.pt", "rb") as file:
@@ -357,7 +438,7 @@ class GliaTest(unittest.TestCase):
     def test_unsupported_operator(self):
         message = self.compile_fails(f"{self.shared}/fourier.pt", "--input", "f32[1,8]")
         first_line = message.split("\n", maxsplit=1)[0]
-        self.assertIn("aten::_fft_r2c(f32[1,8]", first_line)
+        self.assertIn("aten::_fft_r2c(self=f32[1,8]", first_line)
         self.assertIn("there is no lowering for it", first_line)
         self.assertIn("torch.fft.fft(x)", message)  # the user's line
 
@@ -439,7 +520,7 @@ class GliaTest(unittest.TestCase):
 
     def test_help_and_unknown_commands(self):
         text = self.run_glia("--help")
-        for command in ("compile", "run", "inspect", "profile"):
+        for command in ("analyze", "compile", "run", "inspect", "profile"):
             self.assertIn(f"glia {command} ", text)
             self.assertTrue(self.run_glia(command, "--help").startswith(f"usage: glia {command} "))
         for words, message in (((), "usage:"), (("bake",), "glia: no such command: bake")):
