@@ -124,9 +124,14 @@ TEST(Lazy, SixtyFourBitIntegersAreExact) {
   EXPECT_TRUE(ToXla(a).floor_divide(ToXla(b)).cpu().equal(a.floor_divide(b)));
 }
 
-TEST(Lazy, DoubleIsComputedInFloat) {
+TEST(Lazy, DoubleIsComputedInFloatWithOneWarning) {
   const at::Tensor x = at::rand({5}, at::kDouble);
+  ::testing::internal::CaptureStderr();
   const at::Tensor y = ToXla(x).exp().cpu();
+  EXPECT_THAT(::testing::internal::GetCapturedStderr(), HasSubstr("float64 in float32"));
+  ::testing::internal::CaptureStderr();
+  ToXla(x).sin().cpu();
+  EXPECT_EQ(::testing::internal::GetCapturedStderr(), "");
   EXPECT_EQ(y.scalar_type(), at::kDouble);
   EXPECT_LE((y - x.exp()).abs().max().item<double>(), 1e-5);
 }

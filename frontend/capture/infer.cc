@@ -26,6 +26,9 @@ TensorMeta MetaOf(const OpInfo& op, const at::Tensor& t) {
   m.sizes = t.sizes().vec();
   m.strides = t.is_non_overlapping_and_dense() ? t.strides().vec() : ContiguousStrides(m.sizes);
   m.dtype = t.scalar_type();
+  if (m.dtype == at::kDouble) {
+    TORCH_WARN_ONCE("the xla device computes float64 in float32; values keep the dtype float64");
+  }
   return m;
 }
 
@@ -54,14 +57,16 @@ void AddReturns(const torch::jit::Stack& results, NodeInfo* info) {
 // others (an index beyond its dimension).
 enum class Fill { kZeros, kOnes, kIdentity };
 
+// `half`: what stands in for f16, which many of the CPU's kernels do not have.
 torch::jit::Stack Run(const OpInfo& op, c10::ArrayRef<c10::IValue> arguments,
-                      c10::DeviceType device, Fill fill) {
+                      c10::DeviceType device, Fill fill, at::ScalarType half = at::kHalf) {
   torch::jit::Stack stack =
       MapArguments(op, arguments, c10::Device(device), [&](const at::Tensor& t, size_t, int) {
         // The value of a CPU scalar is known.
         if (t.device().type() == at::kCPU && t.dim() == 0 && device == at::kCPU) return t;
+        const at::ScalarType dtype = t.scalar_type() == at::kHalf ? half : t.scalar_type();
         at::Tensor r = at::empty_strided(t.sizes(), t.strides(),
-                                         at::TensorOptions().dtype(t.scalar_type()).device(device));
+                                         at::TensorOptions().dtype(dtype).device(device));
         if (device == at::kCPU) {
           const bool identity = fill == Fill::kIdentity && t.dim() >= 2;
           r.fill_(fill == Fill::kZeros || identity ? 0 : 1);
@@ -83,12 +88,30 @@ torch::jit::Stack RunOnCpu(const OpInfo& op, c10::ArrayRef<c10::IValue> argument
     at::Tensor state = generator.get_state();
     ~KeepGenerator() { generator.set_state(state); }
   } keep;
+  bool half = false;
+  for (const c10::IValue& v : arguments) {
+    half =
+        half || (v.isTensor() && v.toTensor().defined() && v.toTensor().scalar_type() == at::kHalf);
+  }
   std::exception_ptr first;
   for (Fill fill : {Fill::kZeros, Fill::kOnes, Fill::kIdentity}) {
     try {
       return Run(op, arguments, at::kCPU, fill);
     } catch (...) {
       if (!first) first = std::current_exception();
+    }
+  }
+  if (half) {
+    try {
+      torch::jit::Stack results = Run(op, arguments, at::kCPU, Fill::kOnes, at::kFloat);
+      for (c10::IValue& v : results) {
+        if (v.isTensor() && v.toTensor().defined() && v.toTensor().scalar_type() == at::kFloat) {
+          v = v.toTensor().to(at::kHalf);
+        }
+      }
+      return results;
+    } catch (...) {
+      // The first error says more.
     }
   }
   std::rethrow_exception(first);
