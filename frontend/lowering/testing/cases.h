@@ -2,6 +2,8 @@
 #ifndef GLIA_FRONTEND_LOWERING_TESTING_CASES_H_
 #define GLIA_FRONTEND_LOWERING_TESTING_CASES_H_
 
+#include <vector>
+
 #include "absl/types/span.h"
 #include "frontend/lowering/testing/op_case.h"
 
@@ -12,6 +14,16 @@ absl::Span<const OpCase> ReductionCases();
 absl::Span<const OpCase> LayerCases();
 absl::Span<const OpCase> MovementCases();
 absl::Span<const OpCase> GradientCases();
+absl::Span<const OpCase> ShapeCases();
+
+inline std::vector<OpCase> AllCases() {
+  std::vector<OpCase> all;
+  for (const absl::Span<const OpCase> cases : {ElementwiseCases(), ReductionCases(), LayerCases(),
+                                               MovementCases(), GradientCases(), ShapeCases()}) {
+    all.insert(all.end(), cases.begin(), cases.end());
+  }
+  return all;
+}
 
 // Calls that must be refused, so that they run on the CPU.
 absl::Span<const OpCase> RefusedCases();

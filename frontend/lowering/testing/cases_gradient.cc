@@ -7,7 +7,8 @@ constexpr OpCase kCases[] = {
     // ---- Activations.
     {"aten::_log_softmax_backward_data", "f32[3,5] f32[3,5]<-5:0 1 f32"},
     {"aten::_prelu_kernel_backward", "f32[2,3] f32[2,3] f32[1,3]"},
-    {"aten::_softmax_backward_data", "f32[3,5] f32[3,5]u 1 f32"},
+    {"aten::_softmax_backward_data", "f32[3,5] f32[3,5]u 1 f32", "", 0, 0,
+     "eager takes its arguments to be contiguous"},
     {"aten::elu_backward", "f32[9] 1.5 1.2 0.7 false f32[9]"},
     {"aten::elu_backward", "f32[9] 1.5 1.2 0.7 true f32[9]"},
     {"aten::gelu_backward", "f32[9] f32[9]"},
@@ -20,7 +21,8 @@ constexpr OpCase kCases[] = {
     {"aten::leaky_relu_backward", "f32[9] f32[9] 0.2 false"},
     // The buffer is exp(-|self|).
     {"aten::log_sigmoid_backward",
-     "f32[3] f32[3]=0.5,-1,2 f32[3]=0.60653066,0.36787944,0.13533528"},  // eager reads the buffer instead
+     "f32[3] f32[3]=0.5,-1,2 f32[3]=0.60653066,0.36787944,0.13533528"},  // eager reads the buffer
+                                                                         // instead
     {"aten::mish_backward", "f32[9] f32[9]"},
     {"aten::native_dropout_backward", "f32[9] bool[9] 2"},
     {"aten::sigmoid_backward", "$[9] $[9]u", "f32 bf16"},
@@ -53,9 +55,11 @@ constexpr OpCase kCases[] = {
      "f32[2,3,4,4] f32[2,3,4,4] none f32[3] f32[3]+ none none false 1e-5 (true,false,false)", "",
      1e-4},
     {"aten::native_group_norm_backward",
-     "f32[2,6,4] f32[2,6,4] f32[2,3] f32[2,3]+ f32[6] 2 6 4 3 (true,true,true)", "", 1e-4},
+     "f32[2,6,4] f32[2,6,4] f32[2,3] f32[2,3]+ f32[6] 2 6 4 3 (true,true,true)", "", 1e-4, 0,
+     "eager takes its arguments to be contiguous"},
     {"aten::native_layer_norm_backward",
-     "f32[2,3,8] f32[2,3,8] (8) f32[2,3,1] f32[2,3,1]+ f32[8] f32[8] (true,true,true)", "", 1e-4},
+     "f32[2,3,8] f32[2,3,8] (8) f32[2,3,1] f32[2,3,1]+ f32[8] f32[8] (true,true,true)", "", 1e-4, 0,
+     "eager takes its arguments to be contiguous"},
     {"aten::diagonal_backward", "f32[4] (4,5) 1 0 1"},
     {"aten::select_backward", "f32[3] (3,4) 1 -1"},
     {"aten::slice_backward", "f32[3,3] (3,9) 1 2 8 2"},
@@ -80,8 +84,10 @@ constexpr OpCase kCases[] = {
     // ---- Pooling.
     {"aten::_adaptive_avg_pool2d_backward", "f32[2,3,3,4] f32[2,3,7,5]"},
     {"aten::_adaptive_avg_pool3d_backward", "f32[1,2,2,3,4] f32[1,2,4,5,6]"},
-    {"aten::adaptive_max_pool2d_backward", "f32[1,2,2,2] f32[1,2,5,5] i64[1,2,2,2]=0,4,20,24"},
-    {"aten::adaptive_max_pool3d_backward", "f32[1,1,1,1,2] f32[1,1,2,2,4] i64[1,1,1,1,2]=5,15"},
+    {"aten::adaptive_max_pool2d_backward", "f32[1,2,2,2] f32[1,2,5,5] i64[1,2,2,2]=0,4,20,24", "",
+     0, 0, "eager takes its arguments to be contiguous"},
+    {"aten::adaptive_max_pool3d_backward", "f32[1,1,1,1,2] f32[1,1,2,2,4] i64[1,1,1,1,2]=5,15", "",
+     0, 0, "eager takes its arguments to be contiguous"},
     {"aten::max_unpool2d", "f32[1,2,2,2] i64[1,2,2,2]=0,3,9,15 (4,4)"},
     {"aten::avg_pool2d_backward", "f32[2,3,4,4] f32[2,3,8,8] (2,2) (2,2) (0,0) false true none"},
     {"aten::avg_pool2d_backward", "f32[2,3,4,4] f32[2,3,8,7] (3,3) (2,2) (1,1) false false none"},
@@ -93,7 +99,8 @@ constexpr OpCase kCases[] = {
     {"aten::max_pool2d_with_indices_backward",
      "f32[1,2,2,2] f32[1,2,3,3] (2,2) (1,1) (0,0) (1,1) false i64[1,2,2,2]=4"},
     {"aten::max_pool3d_with_indices_backward",
-     "f32[1,1,1,1,2] f32[1,1,2,2,4] (2,2,2) (2,2,2) (0,0,0) (1,1,1) false i64[1,1,1,1,2]=5,15"},
+     "f32[1,1,1,1,2] f32[1,1,2,2,4] (2,2,2) (2,2,2) (0,0,0) (1,1,1) false i64[1,1,1,1,2]=5,15", "",
+     0, 0, "eager reads beyond indices that are not contiguous"},
 
     // ---- Losses.
     {"aten::binary_cross_entropy_backward", "f32[] f32[3,4]u f32[3,4]u f32[3,4]+ 1", "", 1e-4},

@@ -6,7 +6,6 @@
 #include <ATen/ops/scalar_tensor.h>
 
 #include <cmath>
-#include <exception>
 #include <functional>
 #include <map>
 #include <memory>
@@ -17,21 +16,9 @@
 #include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
 #include "frontend/capture/cpu_call.h"
-#include "frontend/capture/graph.h"
-#include "frontend/lowering/lowering.h"
-#include "frontend/lowering/testing/literals.h"
-#include "serialization/hlo/evaluator.h"
-#include "serialization/hlo/verifier.h"
 
 namespace glia::lowering::testing {
 namespace {
-
-using capture::Node;
-using capture::NodeInfo;
-using capture::NodeKind;
-using capture::NodePtr;
-using capture::TensorMeta;
-using capture::Value;
 
 const std::map<std::string, at::ScalarType>& Types() {
   static const auto* const types = new std::map<std::string, at::ScalarType>{
@@ -40,6 +27,9 @@ const std::map<std::string, at::ScalarType>& Types() {
       {"u8", at::kByte},    {"bool", at::kBool}, {"c64", at::kComplexFloat}};
   return *types;
 }
+
+// What `#` stands for: 0-d, empty, one element, and dims on both sides of a tile's 128 and 512.
+constexpr const char* kShapes[] = {"[]", "[0]", "[1]", "[129]", "[3,1,5]", "[130,3]", "[2,517]"};
 
 double ParseNumber(absl::string_view text) {
   double value = 0;
@@ -62,12 +52,28 @@ class TensorMaker {
          absl::StrSplit(text.substr(open + 1, close - open - 1), ',', absl::SkipEmpty())) {
       sizes.push_back(static_cast<int64_t>(ParseNumber(size)));
     }
+    if (dtype == at::kLong && text.compare(close + 1, 1, "=") == 0) {
+      return ExactIntegers(sizes, text.substr(close + 2));
+    }
     const at::Tensor values = at::empty(sizes, at::TensorOptions().dtype(at::kDouble));
     Fill(values, dtype, text.substr(close + 1));
     return values.to(dtype);
   }
 
  private:
+  // A double holds them to 2^53 only.
+  static at::Tensor ExactIntegers(const std::vector<int64_t>& sizes, const std::string& list) {
+    const at::Tensor values = at::empty(sizes, at::TensorOptions().dtype(at::kLong));
+    const std::vector<std::string> given = absl::StrSplit(list, ',');
+    for (int64_t i = 0; i < values.numel(); ++i) {
+      const std::string& text = given[static_cast<size_t>(i) % given.size()];
+      int64_t value = 0;
+      TORCH_CHECK(absl::SimpleAtoi(text, &value), "not an integer: ", text);
+      values.data_ptr<int64_t>()[i] = value;
+    }
+    return values;
+  }
+
   void Fill(const at::Tensor& values, at::ScalarType dtype, const std::string& how) {
     double* data = values.data_ptr<double>();
     const int64_t count = values.numel();
@@ -195,85 +201,6 @@ torch::jit::Stack ParseArguments(const c10::FunctionSchema& schema, const std::s
   return stack;
 }
 
-// ---- The recorded call.
-TensorMeta MetaOf(const at::Tensor& t) {
-  TensorMeta meta;
-  meta.sizes = t.sizes().vec();
-  meta.strides = t.strides().vec();
-  meta.dtype = t.scalar_type();
-  meta.wrapped_number = t.unsafeGetTensorImpl()->is_wrapped_number();
-  return meta;
-}
-
-Value InputOf(const at::Tensor& t) {
-  if (!t.defined()) return {};
-  auto info = std::make_shared<NodeInfo>();
-  info->outputs = {MetaOf(t)};
-  const bool number = t.unsafeGetTensorImpl()->is_wrapped_number();
-  if (number) info->scalar = t.item();
-  auto node = c10::make_intrusive<Node>(number ? NodeKind::kConstant : NodeKind::kInput, info);
-  if (!number) node->host = t;
-  return {node, 0};
-}
-
-// One kOp node over inputs that hold the arguments; `results` are eager's.
-NodePtr MakeNode(const capture::OpInfo& op, const torch::jit::Stack& arguments,
-                 const torch::jit::Stack& results) {
-  auto info = std::make_shared<NodeInfo>();
-  info->op = &op;
-  c10::SmallVector<Value, 4> operands;
-  for (size_t i = 0; i < arguments.size(); ++i) {
-    const c10::IValue& v = arguments[i];
-    if (op.args[i] == capture::ArgKind::kTensor && v.isTensor()) {
-      info->args.emplace_back(static_cast<int64_t>(operands.size()));
-      operands.push_back(InputOf(v.toTensor()));
-    } else if (op.args[i] == capture::ArgKind::kTensorList && v.isList()) {
-      const int64_t first = static_cast<int64_t>(operands.size());
-      for (const c10::IValue& element : v.toListRef()) {
-        operands.push_back(element.isTensor() ? InputOf(element.toTensor()) : Value());
-      }
-      info->args.emplace_back(
-          capture::PackOperandRange(first, static_cast<int64_t>(operands.size()) - first));
-    } else {
-      info->args.push_back(v);
-    }
-  }
-  for (const c10::IValue& v : results) {
-    NodeInfo::Return r;
-    r.first = static_cast<int32_t>(info->outputs.size());
-    if (v.isTensorList()) {
-      for (const at::Tensor& t : v.toTensorVector()) info->outputs.push_back(MetaOf(t));
-      r.count = static_cast<int32_t>(info->outputs.size()) - r.first;
-    } else if (!v.isTensor() || !v.toTensor().defined()) {
-      r.first = -1;
-    } else {
-      info->outputs.push_back(MetaOf(v.toTensor()));
-    }
-    info->returns.push_back(r);
-  }
-  auto node = c10::make_intrusive<Node>(NodeKind::kOp, info);
-  node->operands = operands;
-  return node;
-}
-
-std::vector<at::Tensor> Flatten(const torch::jit::Stack& results) {
-  std::vector<at::Tensor> tensors;
-  for (const c10::IValue& v : results) {
-    if (v.isTensorList()) {
-      for (const at::Tensor& t : v.toTensorVector()) tensors.push_back(t);
-    } else if (v.isTensor() && v.toTensor().defined()) {
-      tensors.push_back(v.toTensor());
-    }
-  }
-  return tensors;
-}
-
-struct Call {
-  const capture::OpInfo* op;
-  NodePtr node;
-  std::vector<at::Tensor> expected;
-};
-
 void ConvertAll(at::ScalarType from, at::ScalarType to, torch::jit::Stack* stack) {
   for (c10::IValue& v : *stack) {
     if (v.isTensor() && v.toTensor().defined() && v.toTensor().scalar_type() == from) {
@@ -287,7 +214,47 @@ void ConvertAll(at::ScalarType from, at::ScalarType to, torch::jit::Stack* stack
   }
 }
 
-// What eager gives. CPUs lack many half-precision kernels: then in f32, rounded.
+}  // namespace
+
+std::vector<std::string> ExpandArgs(const OpCase& op_case) {
+  const std::string row = op_case.args;
+  std::vector<std::string> types = SplitArgs(op_case.types), shapes = {""}, expanded;
+  if (types.empty()) types.emplace_back();
+  if (row.find('#') != std::string::npos) shapes.assign(std::begin(kShapes), std::end(kShapes));
+  for (const std::string& type : types) {
+    for (const std::string& shape : shapes) {
+      expanded.push_back(absl::StrReplaceAll(row, {{"$", type}, {"#", shape}}));
+    }
+  }
+  return expanded;
+}
+
+OpCall ParseCall(const capture::OpInfo& op, const std::string& args) {
+  return {&op, ParseArguments(op.handle.schema(), args)};
+}
+
+std::vector<at::Tensor> MakeTensors(const std::string& text) {
+  TensorMaker maker(std::hash<std::string>()(text));
+  std::vector<at::Tensor> tensors;
+  for (const std::string& tensor : SplitArgs(text)) {
+    tensors.push_back(maker.Make(tensor));
+    TORCH_CHECK(tensors.back().defined(), "not a tensor: ", tensor);
+  }
+  return tensors;
+}
+
+std::vector<at::Tensor> FlattenResults(const torch::jit::Stack& results) {
+  std::vector<at::Tensor> tensors;
+  for (const c10::IValue& v : results) {
+    if (v.isTensorList()) {
+      for (const at::Tensor& t : v.toTensorVector()) tensors.push_back(t);
+    } else if (v.isTensor() && v.toTensor().defined()) {
+      tensors.push_back(v.toTensor());
+    }
+  }
+  return tensors;
+}
+
 torch::jit::Stack CallEager(const capture::OpInfo& op, const torch::jit::Stack& arguments) {
   torch::jit::Stack stack = arguments;
   try {
@@ -300,111 +267,6 @@ torch::jit::Stack CallEager(const capture::OpInfo& op, const torch::jit::Stack& 
     ConvertAll(at::kFloat, at::kHalf, &stack);
   }
   return stack;
-}
-
-absl::StatusOr<Call> MakeCall(const OpCase& op_case, const std::string& args) {
-  const capture::OpInfo* op = capture::FindOpInfo(op_case.op);
-  if (op == nullptr) return absl::NotFoundError(absl::StrCat("no operator ", op_case.op));
-  const at::NoGradGuard no_grad;
-  const torch::jit::Stack arguments = ParseArguments(op->handle.schema(), args);
-  const torch::jit::Stack results = CallEager(*op, arguments);
-  return Call{op, MakeNode(*op, arguments, results), Flatten(results)};
-}
-
-// ---- Comparison.
-double DefaultTolerance(at::ScalarType dtype) {
-  return dtype == at::kBFloat16 ? 1e-2 : dtype == at::kHalf ? 2e-3 : 1e-5;
-}
-
-absl::Status Compare(const at::Tensor& got, const at::Tensor& want, double tolerance) {
-  const at::Tensor a = got.to(at::kDouble).contiguous(), b = want.to(at::kDouble).contiguous();
-  const bool floating = c10::isFloatingType(want.scalar_type());
-  if (!floating) {
-    const at::Tensor x = got.to(at::kLong).contiguous(), y = want.to(at::kLong).contiguous();
-    for (int64_t i = 0; i < x.numel(); ++i) {
-      const int64_t p = x.data_ptr<int64_t>()[i], q = y.data_ptr<int64_t>()[i];
-      if (p != q)
-        return absl::InternalError(absl::StrCat("element ", i, " is ", p, ", eager has ", q));
-    }
-    return absl::OkStatus();
-  }
-  if (tolerance == 0 || want.scalar_type() == at::kBFloat16 || want.scalar_type() == at::kHalf) {
-    tolerance = std::max(tolerance, DefaultTolerance(want.scalar_type()));
-  }
-  for (int64_t i = 0; i < a.numel(); ++i) {
-    const double p = a.data_ptr<double>()[i], q = b.data_ptr<double>()[i];
-    const bool same = p == q || (std::isnan(p) && std::isnan(q)) ||
-                      std::abs(p - q) <= tolerance * std::max(1.0, std::abs(q));
-    if (!same)
-      return absl::InternalError(absl::StrCat("element ", i, " is ", p, ", eager has ", q));
-  }
-  return absl::OkStatus();
-}
-
-absl::Status RunCall(const Call& call, double tolerance, size_t compared) {
-  const absl::Status why = WhyUnsupported(*call.node);
-  if (!why.ok()) return why;
-  std::vector<Value> outputs;
-  for (size_t i = 0; i < call.expected.size(); ++i)
-    outputs.push_back({call.node, static_cast<int32_t>(i)});
-  const auto graph = capture::BuildGraph(outputs);
-  const auto module = Lower(*graph);
-  if (!module.ok()) return module.status();
-  const absl::Status valid = hlo::Verify(**module);
-  if (!valid.ok()) return valid;
-  std::vector<hlo::Literal> inputs;
-  for (const NodePtr& input : graph->inputs) inputs.push_back(ToLiteral(input->host));
-  const auto result = hlo::Evaluate(**module, inputs);
-  if (!result.ok()) return result.status();
-  if (compared == 0) compared = call.expected.size();
-  for (size_t i = 0; i < compared; ++i) {
-    const at::Tensor& want = call.expected[i];
-    const absl::Status same =
-        Compare(ToTensor(result->tuple()[i], want.scalar_type()), want, tolerance);
-    if (!same.ok()) return absl::InternalError(absl::StrCat("result ", i, ": ", same.message()));
-  }
-  return absl::OkStatus();
-}
-
-template <typename Function>
-absl::Status ForEachType(const OpCase& op_case, const Function& function) {
-  std::vector<std::string> types = SplitArgs(op_case.types);
-  if (types.empty()) types.push_back("");
-  for (const std::string& type : types) {
-    const std::string args = absl::StrReplaceAll(op_case.args, {{"$", type}});
-    absl::Status status;
-    try {
-      const absl::StatusOr<Call> call = MakeCall(op_case, args);
-      status = call.ok() ? function(*call) : call.status();
-    } catch (const c10::Error& e) {
-      status = absl::InvalidArgumentError(e.what_without_backtrace());
-    } catch (const std::exception& e) {
-      status = absl::InvalidArgumentError(e.what());
-    }
-    if (!status.ok()) {
-      return absl::Status(status.code(),
-                          absl::StrCat(op_case.op, " ", args, ": ", status.message()));
-    }
-  }
-  return absl::OkStatus();
-}
-
-}  // namespace
-
-absl::Status RunCase(const OpCase& op_case) {
-  return ForEachType(op_case, [&](const Call& call) {
-    return RunCall(call, op_case.tolerance, static_cast<size_t>(op_case.results));
-  });
-}
-
-absl::StatusOr<std::string> RefusalOf(const OpCase& op_case) {
-  std::string refusal;
-  const absl::Status status = ForEachType(op_case, [&](const Call& call) {
-    refusal = std::string(WhyUnsupported(*call.node).message());
-    return absl::OkStatus();
-  });
-  if (!status.ok()) return status;
-  return refusal;
 }
 
 }  // namespace glia::lowering::testing

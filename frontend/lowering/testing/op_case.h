@@ -1,5 +1,4 @@
-// One call of an operator, written as text, run in eager PyTorch on the CPU and through lowering
-// and the HLO evaluator.
+// One call of an operator, written as text.
 //
 //   {"aten::add.Tensor", "$[2,3] $[3] 2", "f32 i64"}
 //
@@ -11,15 +10,18 @@
 //   w2.5              a number as a 0-d tensor, as `x + 2.5` makes one
 //   {f32[2];f32[3]}   a list of tensors; - is an absent element
 //   2  1.5  true  none  "floor"  (1,2)  i32      attributes, by the schema's type
-// `$` stands for each of the types in turn.
+// `$` stands for each of the types in turn, `#` for each of a few shapes, from 0-d to more than a
+// tile. //tests/conformance adds layouts, in-place and out= forms to each row.
 #ifndef GLIA_FRONTEND_LOWERING_TESTING_OP_CASE_H_
 #define GLIA_FRONTEND_LOWERING_TESTING_OP_CASE_H_
+
+#include <ATen/core/Tensor.h>
+#include <ATen/core/stack.h>
 
 #include <string>
 #include <vector>
 
-#include "absl/status/status.h"
-#include "absl/status/statusor.h"
+#include "frontend/capture/graph.h"
 
 namespace glia::lowering::testing {
 
@@ -27,18 +29,31 @@ struct OpCase {
   const char* op;
   const char* args;
   const char* types = "";
-  // Greatest difference, relative to the larger of 1 and the value. 0: 1e-5 for f32, and about the
-  // last digit for 16-bit floats. Integers and bools are always compared exactly.
+  // Greatest difference, see compare.h. 0: that of the result's type.
   double tolerance = 0;
   // How many of the results to compare, where eager leaves the others unset. 0: all.
   int results = 0;
+  // Why no other layouts and forms are tried; "" when they are.
+  const char* plain_only = "";
 };
 
-// Runs the case for each of its types. OK, or what differs, with the call. NOT_FOUND when this
-// libtorch has no such operator.
-absl::Status RunCase(const OpCase& op_case);
-// How the lowering refuses the call: the message of WhyUnsupported, empty when it takes it.
-absl::StatusOr<std::string> RefusalOf(const OpCase& op_case);
+// The arguments for each type and shape of the row.
+std::vector<std::string> ExpandArgs(const OpCase& op_case);
+
+struct OpCall {
+  const capture::OpInfo* op;
+  torch::jit::Stack arguments;  // contiguous tensors on the CPU
+};
+
+// Values depend on the text alone. Throws when the text does not fit the schema.
+OpCall ParseCall(const capture::OpInfo& op, const std::string& args);
+// The tensors of "f32[2,3] i64[4]<0:9".
+std::vector<at::Tensor> MakeTensors(const std::string& text);
+
+// What eager gives. CPUs lack many half-precision kernels: then in f32, rounded.
+torch::jit::Stack CallEager(const capture::OpInfo& op, const torch::jit::Stack& arguments);
+// The defined tensors among results, those of lists each for itself.
+std::vector<at::Tensor> FlattenResults(const torch::jit::Stack& results);
 
 }  // namespace glia::lowering::testing
 
