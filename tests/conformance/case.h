@@ -12,6 +12,8 @@ namespace glia::conformance {
 
 using Tensors = std::vector<at::Tensor>;
 
+inline constexpr char kByExample[] = "by example";
+
 struct Case {
   std::string name;
   Tensors inputs;  // on the CPU; each run gets copies
@@ -23,7 +25,8 @@ struct Case {
   size_t compared = 0;
   // Eager's strides follow from the library that it picks for the call, and are not compared.
   bool any_strides = false;
-  // Traced mode refuses it with an error that contains this. Empty: it does not.
+  // Traced mode refuses it with an error that contains this. Empty: it does not. kByExample: it
+  // traces, and keeps what the values of the example inputs decided.
   std::string untraceable;
   // How often lazy mode may run an operator on the CPU for want of a lowering.
   int fallbacks = 0;
