@@ -27,11 +27,12 @@ struct TileValue {
 };
 
 // Computes one element-wise instruction over tiles of `partitions` x `free`: operand patterns may
-// be any with so many elements. The result is a new tile (or, for an operation that changes
+// be any with so many elements. The result is `target`, which may be of another
+// type, or a new tile (or, for an operation that changes
 // nothing, an operand).
 absl::StatusOr<TileValue> EmitTileOp(Emitter& e, const hlo::Instruction& hlo,
                                      absl::Span<const TileValue> operands, int partitions,
-                                     int64_t free);
+                                     int64_t free, absl::optional<Operand> target = absl::nullopt);
 
 // Writes `value` (converted to the tile's type) to a new tile if it is a splat or a repeated
 // column.

@@ -26,6 +26,8 @@ struct TileOp {
   int64_t free;  // elements of the result: 1 if all operands are columns or splats
 
   Tile New() const { return e.NewTile(dtype, partitions, free, hlo.name()); }
+  // Where the result goes, converted on the way if that is of another type.
+  Operand Out() const { return target.has_value() ? *target : New().all(); }
   bool is_float() const { return isa::IsFloat(dtype); }
   DType in_dtype(int i) const { return *DeviceType(hlo.operand(i)->shape.type); }
 
@@ -71,18 +73,19 @@ struct TileOp {
     return value;
   }
   bool column = false;  // the result is one
+  absl::optional<Operand> target;
 };
 
 using TileFn = absl::StatusOr<TileValue> (*)(const TileOp& op, AluOp alu, ActFn fn, ActFn int_fn);
 
 absl::StatusOr<TileValue> Unary(const TileOp& op, AluOp, ActFn fn, ActFn int_fn) {
-  const Operand out = op.New().all();
+  const Operand out = op.Out();
   op.e.Activate(out, op.Wide(0), isa::IsFloat(op.in_dtype(0)) ? fn : int_fn);
   return op.Result(out);
 }
 
 absl::StatusOr<TileValue> Binary(const TileOp& op, AluOp alu, ActFn, ActFn) {
-  const Operand out = op.New().all();
+  const Operand out = op.Out();
   if (op.narrow(1)) {
     op.e.TensorScalar(out, op.Wide(0), alu, op.ScalarOf(1));
   } else if (op.narrow(0)) {
@@ -102,13 +105,13 @@ absl::StatusOr<TileValue> Logical(const TileOp& op, AluOp alu, ActFn, ActFn) {
     return Binary(op, truth, ActFn::kCopy, ActFn::kCopy);
   }
   // Raw operations take no immediate: its type would not be that of the other input.
-  const Operand out = op.New().all();
+  const Operand out = op.Out();
   op.e.TensorTensor(out, op.Wide(0), op.Wide(1), alu);
   return op.Result(out);
 }
 
 absl::StatusOr<TileValue> Not(const TileOp& op, AluOp, ActFn, ActFn) {
-  const Operand out = op.New().all();
+  const Operand out = op.Out();
   if (op.dtype == DType::kPred) {
     op.e.TensorScalar(out, op.Wide(0), AluOp::kLogicalXor, 1);
   } else {
@@ -118,7 +121,7 @@ absl::StatusOr<TileValue> Not(const TileOp& op, AluOp, ActFn, ActFn) {
 }
 
 absl::StatusOr<TileValue> Negate(const TileOp& op, AluOp, ActFn, ActFn) {
-  const Operand out = op.New().all();
+  const Operand out = op.Out();
   if (op.is_float()) {
     op.e.TensorScalar(out, op.Wide(0), AluOp::kMultiply, -1);
   } else {
@@ -129,7 +132,7 @@ absl::StatusOr<TileValue> Negate(const TileOp& op, AluOp, ActFn, ActFn) {
 
 absl::StatusOr<TileValue> Convert(const TileOp& op, AluOp, ActFn, ActFn) {
   if (op.in_dtype(0) == op.dtype) return op.Result(op.Wide(0));
-  const Operand out = op.New().all();
+  const Operand out = op.Out();
   op.e.Copy(out, op.Wide(0));
   return op.Result(out);
 }
@@ -171,19 +174,19 @@ absl::StatusOr<TileValue> Compare(const TileOp& op, AluOp, ActFn, ActFn) {
   const bool total = op.hlo.comparison_type == hlo::ComparisonType::kTotalOrder;
   if (!total || !isa::IsFloat(op.in_dtype(0))) return Binary(op, alu, ActFn::kCopy, ActFn::kCopy);
   const Operand a = TotalOrderKey(op, 0), b = TotalOrderKey(op, 1);
-  const Operand out = op.New().all();
+  const Operand out = op.Out();
   op.e.TensorTensor(out, a, b, alu);
   return op.Result(out);
 }
 
 absl::StatusOr<TileValue> Select(const TileOp& op, AluOp, ActFn, ActFn) {
-  const Operand out = op.New().all();
+  const Operand out = op.Out();
   op.e.Select(out, op.Wide(0), op.Wide(1), op.Wide(2));
   return op.Result(out);
 }
 
 absl::StatusOr<TileValue> Clamp(const TileOp& op, AluOp, ActFn, ActFn) {
-  const Operand out = op.New().all();
+  const Operand out = op.Out();
   if (op.narrow(0) && op.narrow(2)) {
     op.e.TensorScalar(out, op.Wide(1), AluOp::kMax, op.ScalarOf(0), AluOp::kMin, op.ScalarOf(2));
     return op.Result(out);
@@ -244,7 +247,7 @@ absl::StatusOr<TileValue> ReducePrecision(const TileOp& op, AluOp, ActFn, ActFn)
   }
   const Operand is_nan = tile(DType::kPred);
   e.TensorTensor(is_nan, x, x, AluOp::kNe);
-  const Operand out = op.New().all();
+  const Operand out = op.Out();
   e.Select(out, is_nan, x, y);
   return op.Result(out);
 }
@@ -322,7 +325,7 @@ const Row* FindRow(Opcode opcode) {
 
 absl::StatusOr<TileValue> EmitTileOp(Emitter& e, const Instruction& hlo,
                                      absl::Span<const TileValue> operands, int partitions,
-                                     int64_t free) {
+                                     int64_t free, absl::optional<Operand> target) {
   const Row* row = FindRow(hlo.opcode());
   if (row == nullptr) {
     return absl::UnimplementedError(
@@ -332,8 +335,9 @@ absl::StatusOr<TileValue> EmitTileOp(Emitter& e, const Instruction& hlo,
   if (!dtype.ok()) return dtype.status();
   bool column = true;
   for (const TileValue& v : operands) column = column && (v.is_splat() || v.column);
-  TileOp op{e, hlo, operands, *dtype, partitions, column ? 1 : free};
+  TileOp op{e, hlo, operands, *dtype, partitions, column ? 1 : free, false, {}};
   op.column = column && free != 1;
+  if (!op.column) op.target = std::move(target);
   return row->emit(op, row->alu, row->fn, row->int_fn);
 }
 

@@ -157,13 +157,17 @@ absl::StatusOr<Nd> Emitter::Home(const Instruction* hlo, int64_t leaf) {
   return home;
 }
 
-Nd Emitter::NewResult(const Instruction& hlo, int64_t leaf) {
+Nd Emitter::NewResult(const Instruction& hlo, int64_t leaf, absl::optional<DType> kept) {
   const std::vector<const Shape*> shapes = LeavesOf(hlo.shape);
   std::vector<Nd>& leaves = values_[&hlo];
   leaves.resize(shapes.size());
   const absl::StatusOr<DType> dtype = DeviceType(shapes[leaf]->type);
   if (!dtype.ok()) {
     Fail(dtype.status());
+    return leaves[leaf];
+  }
+  if (kept.has_value() && *kept != *dtype) {
+    leaves[leaf] = NewBuffer(*kept, shapes[leaf]->dims, hlo.name());
     return leaves[leaf];
   }
   const auto outputs = output_of_.find(&hlo);
@@ -246,7 +250,7 @@ absl::StatusOr<std::vector<Nd>> Emitter::EmitComputation(const hlo::Computation&
   }
   const Instruction* before = current_;
   const std::vector<Unit> units = PlanUnits(computation);
-  // A convolution that only one group reads is computed with it.
+  // A convolution that only one group reads, which is not that of a dot, is computed with it.
   absl::flat_hash_map<const Instruction*, size_t> group_of;
   for (size_t u = 0; u < units.size(); ++u) {
     if (!units[u].elementwise) continue;
@@ -258,25 +262,34 @@ absl::StatusOr<std::vector<Nd>> Emitter::EmitComputation(const hlo::Computation&
     if (hlo->opcode() != Opcode::kConvolution || !TakesEpilogue(*hlo)) continue;
     const auto group =
         hlo->uses().size() == 1 ? group_of.find(hlo->uses()[0].user) : group_of.end();
-    if (group != group_of.end()) producer[group->second] = hlo;
+    if (group != group_of.end() && units[group->second].producer == nullptr) {
+      producer[group->second] = hlo;
+    }
   }
   for (size_t u = 0; u < units.size(); ++u) {
     const Unit& unit = units[u];
     const Instruction* hlo = unit.members.back();
     SetCurrent(hlo);
-    if (unit.elementwise) {
-      if (producer[u] != nullptr) {
-        SetCurrent(producer[u]);
-        Fail(EmitConvolutionWith(*this, *producer[u], unit));
-      } else {
-        Fail(EmitElementwise(*this, unit));
-      }
+    const auto group = hlo->opcode() == Opcode::kConvolution && hlo->uses().size() == 1
+                           ? group_of.find(hlo->uses()[0].user)
+                           : group_of.end();
+    if (group != group_of.end() && producer[group->second] == hlo) continue;
+    if (producer[u] != nullptr) {
+      SetCurrent(producer[u]);
+      Fail(EmitConvolutionWith(*this, *producer[u], unit));
+    } else if (unit.producer != nullptr) {
+      SetCurrent(unit.producer);
+      epilogue_ = &unit;
+      Fail(EmitInstruction(*unit.producer));
+      const bool taken = std::exchange(epilogue_, nullptr) == nullptr;
+      if (!ok()) return status_;
+      if (taken) continue;
+      SetCurrent(hlo);
+      Unit rest = unit;
+      rest.producer = nullptr;
+      Fail(EmitElementwise(*this, rest));
     } else {
-      const auto group = hlo->opcode() == Opcode::kConvolution && hlo->uses().size() == 1
-                             ? group_of.find(hlo->uses()[0].user)
-                             : group_of.end();
-      if (group != group_of.end() && producer[group->second] == hlo) continue;
-      Fail(EmitInstruction(*hlo));
+      Fail(unit.elementwise ? EmitElementwise(*this, unit) : EmitInstruction(*hlo));
     }
     if (!ok()) return status_;
   }

@@ -90,6 +90,8 @@ struct Scalar {
   Scalar(const Operand& operand) : column(operand) {}       // NOLINT
 };
 
+struct Unit;
+
 class Emitter {
  public:
   Emitter(const hlo::Module& module, const CodegenOptions& options);
@@ -110,9 +112,11 @@ class Emitter {
   absl::StatusOr<Nd> Home(const hlo::Instruction* hlo, int64_t leaf = 0);
   absl::StatusOr<std::vector<Nd>> Leaves(const hlo::Instruction* hlo);
   // A dense buffer for a leaf of the result, entered as its value. Each leaf once.
-  Nd NewResult(const hlo::Instruction& hlo, int64_t leaf = 0);
-  // The same for images, kept as `dtype` with the channels outermost, unless the result is an
-  // output of the program: those are dense and of their own type.
+  // Of another type than the instruction's only where every reader goes by that of the view.
+  Nd NewResult(const hlo::Instruction& hlo, int64_t leaf = 0,
+               absl::optional<DType> dtype = absl::nullopt);
+  // The same as NewResult for images, kept as `dtype` with the channels outermost, unless the
+  // result is an output of the program: those are dense and of their own type.
   Nd NewImages(const hlo::Instruction& hlo, int64_t channel_dim, DType dtype);
   // Says that the leaves of the result are these bytes (views and tuples).
   void SetLeaves(const hlo::Instruction& hlo, std::vector<Nd> leaves);
@@ -180,6 +184,9 @@ class Emitter {
     Dims strides;
   };
   absl::optional<Within> FindWithin(const Nd& view, DType dtype) const;
+  // The elements of `view`, [partitions, free dims], as `dtype`, if they are in SBUF already, as a
+  // part of a larger tile perhaps. Do not write to it.
+  absl::optional<Operand> FindResident(const Nd& view, int partition_dims, DType dtype);
   // Length of the rows, one a partition, in which a dense array is in SBUF already; 0 if it is not.
   int64_t SharedRow(const Nd& nd) const;
   // Writes a whole tile to a part of a result that nothing else writes, and remembers it for
@@ -252,6 +259,10 @@ class Emitter {
   // the loop stay alive until its end. Call it when the last of them is the current one.
   void MarkLoop(uint32_t first);
 
+  // The group that follows the product being emitted, for ProductSink to compute; see epilogue.h.
+  const Unit* epilogue() const { return epilogue_; }
+  void TakeEpilogue() { epilogue_ = nullptr; }
+
   // ---- For the driver of code generation.
   // Everything emitted from now on is attributed to it; restored by the caller.
   const hlo::Instruction* SetCurrent(const hlo::Instruction* hlo);
@@ -270,6 +281,7 @@ class Emitter {
   Engine Choose(const isa::Instruction& instruction, Engine wanted) const;
   bool AllInteger(const isa::Instruction& instruction) const;
   void Append(isa::Instruction instruction, Engine engine);
+  Operand Resident(const Operand& psum);  // a copy in SBUF
   void AppendDma(const isa::DmaDescriptor& dma);
   void Transfer(const Nd& dst, const Nd& src, isa::DmaOp op, const Index* index,
                 isa::IndexSide side);
@@ -279,6 +291,7 @@ class Emitter {
   void SetScalar(const Scalar& scalar, float* imm, Operand* operand);
   void ForgetVar(uint32_t var);
   void Remember(CacheEntry entry);
+  absl::optional<Operand> PartOf(const CacheEntry& entry, const Nd& view, int partition_dims) const;
   absl::Status EmitInstruction(const hlo::Instruction& hlo);
 
   const hlo::Module& module_;
@@ -298,6 +311,7 @@ class Emitter {
   absl::flat_hash_map<uint32_t, std::vector<CacheEntry>> cache_;  // by HBM variable
   absl::flat_hash_map<uint32_t, uint32_t> cached_tile_;           // tile variable -> HBM variable
   std::deque<uint32_t> cached_order_;                             // tiles, oldest first
+  const Unit* epilogue_ = nullptr;
   int64_t evacuations_ = 0;
   std::array<int64_t, isa::kEngines> load_ = {};  // elements
   int64_t cached_bytes_ = 0;                      // a partition, of those in cached_order_

@@ -11,7 +11,7 @@ namespace glia::compiler {
 namespace {
 
 // Bytes a partition of tiles kept for a later kernel.
-constexpr int64_t kCacheBytes = 80 * 1024;
+constexpr int64_t kCacheBytes = 112 * 1024;
 constexpr int64_t kMaxDmaSize = std::numeric_limits<uint32_t>::max();
 
 bool SameNd(const Nd& a, const Nd& b) {
@@ -234,6 +234,92 @@ absl::optional<Emitter::Within> Emitter::FindWithin(const Nd& view, DType dtype)
 void Emitter::KeepShared(const Nd& view, int partition_dims, const Tile& tile) {
   const Nd key = Canonical(view, &partition_dims);
   Remember({key, partition_dims, tile});
+}
+
+// Where `view` lies within the tile of an entry: dims of the entry are the digits of an address.
+absl::optional<Operand> Emitter::PartOf(const CacheEntry& entry, const Nd& view,
+                                        int partition_dims) const {
+  const Nd& whole = entry.view;
+  if (entry.partition_dims != 1 || partition_dims != 1 || view.dtype != whole.dtype)
+    return absl::nullopt;
+  struct Digit {
+    int64_t stride, size, step, used;  // bytes in HBM; elements in the tile (partition: -1)
+  };
+  std::vector<Digit> digits;
+  int64_t step = 1;
+  for (int64_t d = whole.rank(); d-- > 0;) {
+    if (whole.strides[d] <= 0 && whole.dims[d] > 1) return absl::nullopt;
+    digits.push_back({whole.strides[d], whole.dims[d], d == 0 ? -1 : step, 0});
+    if (d > 0) step *= whole.dims[d];
+  }
+  std::stable_sort(digits.begin(), digits.end(),
+                   [](const Digit& a, const Digit& b) { return a.stride > b.stride; });
+  int64_t rest = view.offset - whole.offset;
+  if (rest < 0) return absl::nullopt;
+  int64_t start = 0, first_partition = 0;
+  for (Digit& digit : digits) {
+    if (digit.size == 1) continue;
+    digit.used = rest / digit.stride;
+    rest %= digit.stride;
+    if (digit.used >= digit.size) return absl::nullopt;
+    (digit.step < 0 ? first_partition : start) += digit.used * std::abs(digit.step);
+  }
+  if (rest != 0) return absl::nullopt;
+  Dims sizes, steps;
+  for (int64_t d = 0; d < view.rank(); ++d) {
+    const int64_t size = view.dims[d];
+    if (size == 1) continue;
+    if (view.strides[d] == 0 && d > 0) {
+      sizes.push_back(size);
+      steps.push_back(0);
+      continue;
+    }
+    bool found = false;
+    for (Digit& digit : digits) {
+      if (digit.size == 1 || view.strides[d] <= 0 || view.strides[d] % digit.stride != 0) continue;
+      const int64_t times = view.strides[d] / digit.stride;
+      if (digit.used + times * (size - 1) >= digit.size) continue;
+      if ((digit.step < 0) != (d == 0) || (d == 0 && times != 1)) return absl::nullopt;
+      digit.used += times * (size - 1);
+      if (d > 0) {
+        sizes.push_back(size);
+        steps.push_back(times * digit.step);
+      }
+      found = true;
+      break;
+    }
+    if (!found) return absl::nullopt;
+  }
+  Collapse(&sizes, {&steps});
+  const int64_t partitions = view.dims[0];
+  const bool aligned = partitions > 64   ? first_partition == 0
+                       : partitions > 32 ? first_partition % 64 == 0
+                                         : first_partition % 32 == 0;
+  if (!aligned || sizes.size() > static_cast<size_t>(isa::kFreeDims)) return absl::nullopt;
+  for (int64_t s : steps) {
+    if (s > INT16_MAX) return absl::nullopt;
+  }
+  if (sizes.empty()) {
+    sizes = {1};
+    steps = {1};
+  }
+  return Partitions(entry.tile.pattern(1, start, sizes, steps), static_cast<int>(first_partition),
+                    static_cast<int>(partitions));
+}
+
+absl::optional<Operand> Emitter::FindResident(const Nd& view, int partition_dims, DType dtype) {
+  int merged = partition_dims;
+  const Nd key = Canonical(view, &merged);
+  const auto entries = cache_.find(key.var);
+  if (entries == cache_.end() || merged != 1) return absl::nullopt;
+  // In the dims of the view as well: merged ones may lie apart in the tile.
+  for (const CacheEntry& entry : entries->second) {
+    if (entry.tile.dtype != dtype) continue;
+    absl::optional<Operand> found = PartOf(entry, key, merged);
+    if (!found.has_value() && partition_dims == 1) found = PartOf(entry, view, 1);
+    if (found.has_value()) return found;
+  }
+  return absl::nullopt;
 }
 
 Tile Emitter::LoadShared(const Nd& view, int partition_dims) {

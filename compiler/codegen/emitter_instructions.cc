@@ -155,6 +155,16 @@ void Emitter::Raw(Instruction instruction, Engine engine) { Append(instruction, 
 void Emitter::Append(Instruction instruction, Engine engine) {
   if (!ok()) return;
   instruction.debug = DebugEntry();
+  if (engine == Engine::kPool || (InPsum(instruction.src0) && InPsum(instruction.src1))) {
+    // POOL does not reach PSUM, and DVE reads at most one input there.
+    if (InPsum(instruction.src0)) {
+      const Operand from = instruction.src0;
+      instruction.src0 = Resident(from);
+      if (instruction.src1.var == from.var) instruction.src1 = instruction.src0;
+    }
+    if (engine == Engine::kPool && InPsum(instruction.src1))
+      instruction.src1 = Resident(instruction.src1);
+  }
   if (instruction.opcode != Opcode::kDma) {
     const isa::OperandAccesses accesses = isa::AccessesOf(instruction);
     for (const isa::OperandAccess& access : accesses) {
@@ -162,6 +172,12 @@ void Emitter::Append(Instruction instruction, Engine engine) {
     }
   }
   serial_.segments.back().instructions.push_back({instruction, engine});
+}
+
+Operand Emitter::Resident(const Operand& psum) {
+  const Operand copy = NewTile(psum.dtype, psum.num_partitions, psum.free_elements(), "psum").all();
+  Evacuate(copy, psum);
+  return copy;
 }
 
 void Emitter::Matmul(const Operand& dst, const Operand& stationary, const Operand& moving,

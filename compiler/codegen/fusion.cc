@@ -34,7 +34,37 @@ bool Fuses(const Instruction& operand, const Instruction& user) {
   return IsFusible(operand) && IsFusible(user) && hlo::SameDims(operand.shape, user.shape);
 }
 
+// Whether a member of the group reads `view`, or a view of it.
+bool ReadsLazily(const Instruction& view,
+                 const absl::flat_hash_map<const Instruction*, size_t>& index, UnionFind* groups,
+                 size_t group) {
+  std::vector<const Instruction*> pending = {&view};
+  for (size_t v = 0; v < pending.size(); ++v) {
+    for (const hlo::Use& use : pending[v]->uses()) {
+      const auto at = index.find(use.user);
+      if (at == index.end()) continue;
+      if (IsLazy(use.user->opcode())) {
+        pending.push_back(use.user);
+      } else if (groups->Find(at->second) == group) {
+        return true;
+      }
+    }
+  }
+  return false;
+}
+
+bool IsProduct(const Instruction& hlo) { return hlo.opcode() == Opcode::kDot; }
+
 }  // namespace
+
+const Instruction* BehindReshapes(const Instruction* hlo) {
+  while (hlo->opcode() == Opcode::kReshape || hlo->opcode() == Opcode::kBitcast ||
+         hlo->opcode() == Opcode::kCopy) {
+    if (hlo->shape.type != hlo->operand(0)->shape.type) break;
+    hlo = hlo->operand(0);
+  }
+  return hlo;
+}
 
 bool IsLazy(Opcode opcode) {
   switch (opcode) {
@@ -75,12 +105,12 @@ std::vector<Unit> PlanUnits(const hlo::Computation& computation) {
   for (size_t i = 0; i < order.size(); ++i) index[order[i]] = i;
 
   // Instructions of one stage have no path between them that leaves element-wise work of these
-  // dims.
+  // dims. What is lazy has the stage of what it reads.
   std::vector<int64_t> stage(order.size(), 0);
   UnionFind groups(order.size());
   for (size_t i = 0; i < order.size(); ++i) {
     for (const Instruction* operand : order[i]->operands()) {
-      const int64_t step = Fuses(*operand, *order[i]) ? 0 : 1;
+      const int64_t step = Fuses(*operand, *order[i]) || IsLazy(order[i]->opcode()) ? 0 : 1;
       stage[i] = std::max(stage[i], stage[index[operand]] + step);
     }
     for (const Instruction* operand : order[i]->operands()) {
@@ -88,8 +118,58 @@ std::vector<Unit> PlanUnits(const hlo::Computation& computation) {
         groups.Merge(i, index[operand]);
     }
   }
+  // A product and the group that reads it are one unit if no other path leads from one to the
+  // other.
+  std::vector<size_t> producer(order.size(), order.size());  // by group
+  for (size_t i = 0; i < order.size(); ++i) {
+    if (!IsFusible(*order[i])) continue;
+    for (const Instruction* operand : order[i]->operands()) {
+      const Instruction* behind = BehindReshapes(operand);
+      if (!IsProduct(*behind)) continue;
+      const size_t group = groups.Find(i);
+      const size_t p = index[behind];
+      if (stage[p] + 1 != stage[i] || producer[group] != order.size()) continue;
+      producer[group] = p;
+    }
+  }
+  std::vector<bool> fused(order.size(), false);
+  for (size_t group = 0; group < order.size(); ++group) {
+    size_t& p = producer[group];
+    if (p == order.size() || fused[p]) {
+      p = order.size();
+      continue;
+    }
+    // A member that reads another view of the product needs all of it.
+    std::vector<const Instruction*> views = {order[p]};
+    bool whole = false;
+    for (size_t v = 0; v < views.size() && !whole; ++v) {
+      for (const hlo::Use& use : views[v]->uses()) {
+        const auto at = index.find(use.user);
+        if (at == index.end() || !IsLazy(use.user->opcode())) continue;
+        if (BehindReshapes(use.user) == order[p]) {
+          views.push_back(use.user);
+          continue;
+        }
+        whole = ReadsLazily(*use.user, index, &groups, group);
+      }
+    }
+    if (whole) {
+      p = order.size();
+    } else {
+      fused[p] = true;
+    }
+  }
+  std::vector<size_t> leader(order.size());
+  std::vector<size_t> producer_of(order.size(), order.size());
+  for (size_t group = 0; group < order.size(); ++group) {
+    if (producer[group] != order.size()) producer_of[groups.Find(group)] = producer[group];
+  }
+  for (size_t i = 0; i < order.size(); ++i) leader[i] = groups.Find(i);
+  for (size_t group = 0; group < order.size(); ++group) {
+    if (producer_of[group] != order.size()) leader[producer_of[group]] = group;
+  }
   std::vector<std::vector<size_t>> members(order.size());
-  for (size_t i = 0; i < order.size(); ++i) members[groups.Find(i)].push_back(i);
+  for (size_t i = 0; i < order.size(); ++i) members[leader[i]].push_back(i);
 
   // Depth first from the root over groups, without recursion: models are deep.
   std::vector<Unit> units;
@@ -101,7 +181,7 @@ std::vector<Unit> PlanUnits(const hlo::Computation& computation) {
   };
   std::vector<Frame> stack;
   const auto enter = [&](size_t i) {
-    const size_t group = groups.Find(i);
+    const size_t group = leader[i];
     if (state[group] != 0) return;
     state[group] = 1;
     stack.push_back({group, 0, 0});
@@ -113,7 +193,11 @@ std::vector<Unit> PlanUnits(const hlo::Computation& computation) {
       const std::vector<size_t>& list = members[frame.group];
       if (frame.member == list.size()) {
         Unit unit;
-        for (size_t i : list) unit.members.push_back(order[i]);
+        const size_t p = producer_of[frame.group];
+        for (size_t i : list) {
+          if (i != p) unit.members.push_back(order[i]);
+        }
+        if (p != order.size()) unit.producer = order[p];
         unit.elementwise = IsFusible(*unit.members[0]);
         if (!IsLazy(unit.members[0]->opcode())) units.push_back(std::move(unit));
         state[frame.group] = 2;

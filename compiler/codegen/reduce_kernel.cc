@@ -329,6 +329,16 @@ class Reducer {
       const Tile tile = e_.LoadShared(arrange(order), 1);
       return tile.all();
     }
+    // What computed it left it in SBUF, as a part of a larger tile perhaps.
+    int64_t kept = 1;
+    for (int64_t d : kept_free) kept *= part.dims[d];
+    if (kept == 1) {
+      const absl::optional<Operand> resident = e_.FindResident(arrange(order), 1, part.dtype);
+      if (resident.has_value() && resident->partition == 0) {
+        reduced_dims_ = isa::kFreeDims;
+        return *resident;
+      }
+    }
     // Strides of each dim within the tile.
     const auto pattern = [&](const Dims& free, Dims* sizes, Dims* strides) {
       std::vector<int64_t> step(part.rank(), 0);

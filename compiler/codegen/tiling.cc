@@ -226,6 +226,15 @@ Nd TileNd(const Tile& tile, Dims dims, int partition_dims) {
 
 LoadedOperand LoadOperand(Emitter& e, const Nd& nd, int partition_dims) {
   LoadedOperand result;
+  if (absl::optional<Operand> resident = e.FindResident(nd, partition_dims, nd.dtype);
+      resident.has_value() && resident->partition == 0) {
+    const int64_t free = Product(absl::MakeSpan(nd.dims).subspan(partition_dims));
+    result.column = free > 1 && resident->stride[isa::kFreeDims - 1] == 0 &&
+                    resident->size[isa::kFreeDims - 1] == free;
+    if (result.column) resident->size[isa::kFreeDims - 1] = 1;
+    result.operand = *resident;
+    return result;
+  }
   Nd loaded = nd;  // without the free dims that repeat
   for (int64_t d = nd.rank(); d-- > partition_dims;) {
     if (nd.strides[d] == 0) loaded = DropDim(loaded, d);
