@@ -15,6 +15,13 @@ constexpr size_t kMaxOpenGroups = 8;
 constexpr int64_t kSplitBytes = 64 << 10;
 // Chains with fewer elements stay on one thread.
 constexpr int64_t kParallelElements = 16 << 10;
+// A chain ends when it has used so many places: each new node is compared with all of them.
+constexpr size_t kMaxTouches = 512;
+// Multiplications of the tensor engine that take as long as one element of the others.
+constexpr int64_t kMultiplicationsPerElement = 32;
+// Weights beyond this are laid out for the kernels at each run: a second copy of a large model's
+// would not be worth its memory.
+constexpr int64_t kMaxPackedBytes = 192 << 20;
 
 // Instructions whose result in a partition depends on that partition alone, wherever it is.
 bool WorksByPartition(Opcode opcode) {
@@ -133,15 +140,49 @@ std::vector<Translator::Access> Translator::AccessesOf(const isa::Instruction& i
 }
 
 void Translator::Emit(const Group& group) {
-  nodes_[group.node].steps.push_back(
-      MakeMatmul(context_, group.dst_view, group.products, group.accumulate));
+  Node& node = nodes_[group.node];
+  if (group.windows) {
+    EmitWindows(group, node);
+  } else {
+    std::vector<Product> products;
+    for (const WindowProduct& p : group.products) products.push_back({p.stationary, p.moving});
+    node.steps.push_back(
+        MakeMatmul(context_, group.dst_view, std::move(products), group.accumulate));
+  }
   emitted_.push_back(group.node);
 }
 
-// Emits the open groups that the accesses depend on or disturb, in the order in which they began.
-void Translator::CloseGroups(const std::vector<Access>& accesses, const Footprint* except) {
+// Each thread makes its range of the result's partitions.
+void Translator::EmitWindows(const Group& group, Node& node) {
+  const auto plan = std::make_shared<const WindowPlan>(context_, group.dst_view, group.products,
+                                                       group.accumulate);
+  for (const WindowProduct& p : group.products) {
+    packed_bytes_ += p.stationary.elements() * p.stationary.bytes;
+  }
+  const bool packed = packed_bytes_ <= kMaxPackedBytes;
+  const int64_t rows = plan->rows(), lanes = std::min<int64_t>(pool_.threads(), rows);
+  if (lanes < 2) {
+    node.steps.push_back(MakeWindowStep(plan, 0, rows, packed));
+    return;
+  }
+  node.lanes.resize(lanes);
+  for (int64_t lane = 0; lane < lanes; ++lane) {
+    const int64_t begin = rows * lane / lanes, end = rows * (lane + 1) / lanes;
+    node.lanes[lane].push_back(MakeWindowStep(plan, begin, end - begin, packed));
+  }
+  node.elements = plan->multiplications() / kMultiplicationsPerElement;
+  node.touches.push_back(
+      {group.dst.space, BoundsOf(group.dst), true, {group.partition, static_cast<int>(rows)}});
+  for (const Footprint& f : group.operands) {
+    node.touches.push_back({f.space, BoundsOf(f), false, {-1, 0}});
+  }
+}
+
+// Emits the open groups that the accesses depend on or disturb, in the order in which they began,
+// but not that of the node `except`.
+void Translator::CloseGroups(const std::vector<Access>& accesses, int64_t except) {
   const auto conflicts = [&](const Group& g) {
-    if (except != nullptr && SameBytes(g.dst, *except)) return false;
+    if (g.node == except) return false;
     for (const Access& a : accesses) {
       const auto meets = [&](const Footprint& f) {
         return f.space == a.footprint.space && BoundsOf(f).Meets(BoundsOf(a.footprint));
@@ -161,14 +202,51 @@ void Translator::CloseGroups(const std::vector<Access>& accesses, const Footprin
   }
 }
 
+// The open group that an accumulating product can join: into the same place, or into part of a
+// result that windows make up.
+Translator::Group* Translator::FindGroup(const Footprint& dst, const WindowProduct& product,
+                                         bool constant) {
+  for (Group& g : open_) {
+    const bool same = SameBytes(g.dst, dst);
+    const bool window = g.windows && constant && WindowPlan::Accepts(g.dst_view, product);
+    if (same) {
+      // What has parts stays a group of windows.
+      const bool parts =
+          std::any_of(g.products.begin(), g.products.end(),
+                      [&](const WindowProduct& p) { return p.dst.free() != g.dst_view.free(); });
+      if (!window && parts) return nullptr;
+      g.windows = window;
+      return &g;
+    }
+    if (window && WindowPlan::Finite(product.stationary)) return &g;
+  }
+  return nullptr;
+}
+
 void Translator::Matmul(const isa::Instruction& i, StreamPosition at,
                         const std::vector<Access>& accesses) {
   const Footprint& dst = accesses[0].footprint;
   const bool accumulates = (i.flags & isa::kAccumulate) != 0;
-  const auto same = [&](const Group& g) { return SameBytes(g.dst, dst); };
-  const bool joins = accumulates && std::any_of(open_.begin(), open_.end(), same);
-  CloseGroups(accesses, joins ? &dst : nullptr);
-  if (!joins) {
+  std::vector<Footprint> reads;
+  std::vector<uint32_t> inputs;
+  bool constant = true;  // the operand last resolved
+  const auto source = [&](const isa::Operand& operand) {
+    const Footprint f = FootprintOf(program_, operand);
+    const Dataflow::Origin origin = flow_->Read(f);
+    constant = origin.constant;
+    if (constant) return ConstantView(operand, origin);
+    reads.push_back(f);
+    inputs.insert(inputs.end(), origin.nodes.begin(), origin.nodes.end());
+    return MakeView(program_, context_.memories, operand);
+  };
+  WindowProduct product;
+  product.dst = context_.ViewOf(i.dst);
+  product.moving = source(i.src1);
+  product.stationary = source(i.src0);
+  Group* group = accumulates ? FindGroup(dst, product, constant) : nullptr;
+  const int64_t joined = group != nullptr ? int64_t{group->node} : -1;
+  CloseGroups(accesses, joined);
+  if (group == nullptr) {
     if (open_.size() == kMaxOpenGroups) {
       Emit(open_.front());
       open_.erase(open_.begin());
@@ -176,36 +254,35 @@ void Translator::Matmul(const isa::Instruction& i, StreamPosition at,
     Group g;
     g.node = static_cast<uint32_t>(nodes_.size());
     g.dst = dst;
-    g.dst_view = context_.ViewOf(i.dst);
+    g.dst_view = product.dst;
+    g.partition = program_.variables[i.dst.var].partition + i.dst.partition;
     g.accumulate = accumulates;
+    g.windows = constant && WindowPlan::Accepts(product.dst, product);
     open_.push_back(std::move(g));
     nodes_.emplace_back();
     nodes_.back().at = at;
     if (accumulates) nodes_.back().inputs = flow_->Read(dst).nodes;
   }
-  Group& group = *std::find_if(open_.begin(), open_.end(), same);
-  const auto source = [&](const isa::Operand& operand) {
-    const Footprint f = FootprintOf(program_, operand);
-    const Dataflow::Origin origin = flow_->Read(f);
-    if (origin.constant) return ConstantView(operand, origin);
-    group.operands.push_back(f);
-    std::vector<uint32_t>& inputs = nodes_[group.node].inputs;
-    inputs.insert(inputs.end(), origin.nodes.begin(), origin.nodes.end());
-    return MakeView(program_, context_.memories, operand);
-  };
-  const View stationary = source(i.src0);
-  group.products.push_back({stationary, source(i.src1)});
-  flow_->Write(dst, group.node, false);
+  const int64_t node = joined >= 0 ? joined : int64_t{open_.back().node};
+  group =
+      &*std::find_if(open_.begin(), open_.end(), [&](const Group& g) { return g.node == node; });
+  group->operands.insert(group->operands.end(), reads.begin(), reads.end());
+  std::vector<uint32_t>& of = nodes_[group->node].inputs;
+  of.insert(of.end(), inputs.begin(), inputs.end());
+  group->products.push_back(product);
+  flow_->Write(dst, group->node, false);
 }
 
 void Translator::Other(isa::Engine engine, const isa::Instruction& i, StreamPosition at,
                        const std::vector<Access>& accesses) {
-  CloseGroups(accesses, nullptr);
+  CloseGroups(accesses, -1);
   const auto id = static_cast<uint32_t>(nodes_.size());
   nodes_.emplace_back();
   Node& node = nodes_.back();
   node.at = at;
   bool constant = true;
+  const int first_partition =
+      i.opcode == Opcode::kDma ? -1 : program_.variables[i.dst.var].partition + i.dst.partition;
   context_.redirects.clear();
   for (const Access& a : accesses) {
     if (a.writes && a.footprint.space > kPsumSpace) {
@@ -223,6 +300,17 @@ void Translator::Other(isa::Engine engine, const isa::Instruction& i, StreamPosi
     }
   }
   Decode(engine, i, node);
+  for (const Access& a : accesses) {
+    if (node.lanes.empty()) break;
+    const bool redirected =
+        std::any_of(context_.redirects.begin(), context_.redirects.end(),
+                    [&](const DecodeContext::Redirect& r) { return r.operand == a.operand; });
+    if (redirected) continue;
+    const bool by_lane = i.opcode != Opcode::kDma;
+    node.touches.push_back({a.footprint.space, BoundsOf(a.footprint), a.writes,
+                            by_lane ? std::make_pair(first_partition, int{i.dst.num_partitions})
+                                    : std::make_pair(-1, 0)});
+  }
   context_.redirects.clear();
   constant = constant && RunNow(node);
   if (MayFail(program_, i) && !constant) node.kept = true;
@@ -296,7 +384,6 @@ bool Translator::DecodeLanes(isa::Engine engine, const isa::Instruction& i, Node
     if (o.num_partitions != i.dst.num_partitions) return false;
     if (redirect_of(o) == context_.redirects.end() && first_of(o) != first_of(i.dst)) return false;
   }
-  node.partitions = {first_of(i.dst), i.dst.num_partitions};
   node.elements = i.dst.free_elements() * i.dst.num_partitions;
   for (int k = 1; k < 4; ++k) {
     const isa::Operand& o = isa::GetOperand(i, k);
@@ -348,7 +435,6 @@ bool Translator::DecodeDmaLanes(const isa::DmaDescriptor& d, Node& node) {
   if (bytes < kSplitBytes || cut < 0) return false;
   node.lanes.resize(lanes);
   node.elements = bytes;
-  node.partitions = {-1, 0};
   for (int lane = 0; lane < lanes; ++lane) {
     const int64_t begin = int64_t{d.size[cut]} * lane / lanes,
                   end = int64_t{d.size[cut]} * (lane + 1) / lanes;
@@ -480,8 +566,15 @@ void Translator::Keep(TranslatedSegment& result) {
     work.pop_back();
     for (const uint32_t input : nodes_[n].inputs) need(input);
   }
+  Assemble(result);
+}
+
+// The kept nodes' steps in order. Nodes in lanes that follow each other become one chain, in which
+// each thread runs its lane of all of them without waiting for the others.
+void Translator::Assemble(TranslatedSegment& result) {
   std::vector<Steps> lanes;
-  const Node* chain = nullptr;  // the first of a chain under way
+  std::vector<Touch> touches;   // of the chain under way
+  const Node* chain = nullptr;  // its first node
   int64_t elements = 0;
   const auto close = [&] {
     if (chain == nullptr) return;
@@ -489,8 +582,20 @@ void Translator::Keep(TranslatedSegment& result) {
         std::make_unique<Lanes>(std::move(lanes), elements >= kParallelElements));
     result.origin.push_back(chain->at);
     lanes.clear();
+    touches.clear();
     chain = nullptr;
     elements = 0;
+  };
+  // A lane of the node would have to wait for another lane of the chain.
+  const auto waits = [&](const Node& node) {
+    for (const Touch& t : node.touches) {
+      for (const Touch& before : touches) {
+        if (t.space != before.space || (!t.writes && !before.writes)) continue;
+        if (t.partitions == before.partitions && t.partitions.first >= 0) continue;
+        if (t.box.Meets(before.box)) return true;
+      }
+    }
+    return false;
   };
   for (const uint32_t n : emitted_) {
     Node& node = nodes_[n];
@@ -503,13 +608,16 @@ void Translator::Keep(TranslatedSegment& result) {
       }
       continue;
     }
-    if (chain != nullptr && (node.partitions.first < 0 || node.partitions != chain->partitions))
+    if (chain != nullptr &&
+        (node.lanes.size() != lanes.size() || touches.size() >= kMaxTouches || waits(node))) {
       close();
+    }
     if (chain == nullptr) {
       chain = &node;
       lanes.resize(node.lanes.size());
     }
     elements += node.elements;
+    touches.insert(touches.end(), node.touches.begin(), node.touches.end());
     for (size_t lane = 0; lane < lanes.size(); ++lane) {
       for (auto& step : node.lanes[lane]) lanes[lane].push_back(std::move(step));
     }

@@ -15,6 +15,7 @@
 #include "device_sim/executor.h"
 #include "device_sim/fast_dataflow.h"
 #include "device_sim/fast_step.h"
+#include "device_sim/fast_window.h"
 
 namespace glia::device::fast {
 
@@ -42,13 +43,20 @@ class Translator {
                               const std::vector<StreamPosition>& order);
 
  private:
+  // Memory that the lanes of a node use: each lane its range of these partitions, or all of it.
+  struct Touch {
+    int32_t space;
+    Box box;
+    bool writes;
+    std::pair<int, int> partitions;  // first absolute partition and number; {-1, 0}: not by lanes
+  };
   struct Node {
     StreamPosition at;
     Steps steps;
-    std::vector<Steps> lanes;        // in place of steps: one for each range of partitions
-    std::pair<int, int> partitions;  // with lanes: first absolute partition and number
-    int64_t elements = 0;            // with lanes: of the result
-    std::vector<uint32_t> inputs;    // nodes whose results it reads
+    std::vector<Steps> lanes;      // in place of steps: one for each range of partitions
+    std::vector<Touch> touches;    // with lanes: what they read and write
+    int64_t elements = 0;          // with lanes: of the result, or as much work as with so many
+    std::vector<uint32_t> inputs;  // nodes whose results it reads
     bool kept = false;
   };
   struct Access {
@@ -61,14 +69,18 @@ class Translator {
     uint32_t node;
     Footprint dst;
     View dst_view;
+    int partition;  // first absolute one of the result
     bool accumulate;
-    std::vector<Product> products;
+    bool windows;  // fit for a WindowPlan
+    std::vector<WindowProduct> products;
     std::vector<Footprint> operands;  // that are read when it runs
   };
 
   std::vector<Access> AccessesOf(const isa::Instruction& i) const;
-  void CloseGroups(const std::vector<Access>& accesses, const Footprint* except);
+  void CloseGroups(const std::vector<Access>& accesses, int64_t except);
   void Emit(const Group& group);
+  void EmitWindows(const Group& group, Node& node);
+  Group* FindGroup(const Footprint& dst, const WindowProduct& product, bool constant);
   void Matmul(const isa::Instruction& i, StreamPosition at, const std::vector<Access>& accesses);
   void Other(isa::Engine engine, const isa::Instruction& i, StreamPosition at,
              const std::vector<Access>& accesses);
@@ -81,6 +93,7 @@ class Translator {
   View ConstantView(const isa::Operand& operand, const Dataflow::Origin& origin);
   bool ViewOfFile(const isa::Operand& operand, const View& now, uint32_t node, View& view) const;
   void Keep(TranslatedSegment& result);
+  void Assemble(TranslatedSegment& result);
 
   const isa::Program& program_;
   const absl::Span<const uint8_t* const> constants_;
@@ -97,6 +110,7 @@ class Translator {
   std::vector<uint32_t> emitted_;  // nodes in the order in which they run
   std::vector<Group> open_;
   std::map<std::string, View> views_;  // constant operands met before
+  int64_t packed_bytes_ = 0;           // weights laid out for the kernels, of all segments
 };
 
 }  // namespace glia::device::fast

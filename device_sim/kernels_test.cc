@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <random>
@@ -5,6 +6,7 @@
 
 #include "device_sim/kernels_bf16.h"
 #include "device_sim/kernels_elementwise.h"
+#include "device_sim/kernels_gather.h"
 #include "device_sim/kernels_matmul.h"
 #include "device_sim/semantics.h"
 #include "gtest/gtest.h"
@@ -160,6 +162,58 @@ TEST(Unary, SpecialValuesAreTheReferences) {
         EXPECT_EQ(y, want) << fn << " of " << x;
       } else {
         EXPECT_NEAR(y, want, 4e-7 * std::fabs(want) + 3e-45) << fn << " of " << x;
+      }
+    }
+  }
+}
+
+// Any number of parts with any strides, some lanes in none.
+TEST(Gather, TakesEachLaneFromItsPart) {
+  std::mt19937 random(1);
+  const auto number = [&](int low, int high) {
+    return std::uniform_int_distribution<int>(low, high)(random);
+  };
+  std::vector<uint8_t> source(16 << 10);
+  for (uint8_t& x : source) x = static_cast<uint8_t>(number(0, 255));
+  for (int n = 0; n < 3000; ++n) {
+    const int bytes = number(0, 1) == 0 ? 4 : 2, pitch = 64 * number(1, 12);
+    const int same = number(0, 1) == 0 ? number(1, 3) * bytes : 0;  // often one stride for all
+    std::vector<GatherPart> parts;
+    for (int lane = number(0, 3); lane < kGatherLanes;) {
+      GatherPart p;
+      p.first = static_cast<uint8_t>(lane);
+      p.last = static_cast<uint8_t>(std::min(kGatherLanes, lane + number(1, 8)));
+      p.stride = same != 0 ? same : number(0, 5) * bytes;
+      p.offset = number(0, 100) * bytes - lane * p.stride;
+      parts.push_back(p);
+      lane = p.last + number(0, 2);
+    }
+    GatherColumns g;
+    g.source = source.data() + 1024;
+    g.pitch = pitch;
+    g.rows = number(0, 9);
+    g.parts = parts.data();
+    g.count = static_cast<int32_t>(parts.size());
+    g.out_pitch = number(16, 20);
+    for (const bool pairs : {false, true}) {
+      if (pairs && bytes == 4) continue;
+      std::vector<uint32_t> want(g.out_pitch * 10, 7);
+      for (int64_t r = 0; r < g.rows; ++r) {
+        uint32_t* const to = &want[(pairs ? r / 2 : r) * g.out_pitch];
+        if (!pairs || r % 2 == 0) std::fill_n(to, kGatherLanes, 0);
+        for (const GatherPart& p : parts) {
+          for (int l = p.first; l < p.last; ++l) {
+            uint32_t x = 0;
+            std::memcpy(&x, g.source + r * pitch + p.offset + l * p.stride, bytes);
+            to[l] |= bytes == 4 ? x : x << (pairs && r % 2 == 0 ? 0 : 16);
+          }
+        }
+      }
+      for (const GatherKernels& k : {GetGather(), GetPortableGather()}) {
+        std::vector<uint32_t> got(g.out_pitch * 10, 7);
+        g.out = got.data();
+        (pairs ? k.bf16_pairs : bytes == 4 ? k.f32 : k.bf16_to_f32)(g);
+        ASSERT_EQ(got, want) << n;
       }
     }
   }

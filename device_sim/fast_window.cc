@@ -1,0 +1,328 @@
+#include "device_sim/fast_window.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace glia::device::fast {
+namespace {
+
+using kernels::GatherPart;
+using kernels::MatmulTile;
+
+constexpr int64_t kRows = kernels::kBf16Rows;
+constexpr int64_t kColumns = kernels::kBf16Columns;
+constexpr int64_t kLanes = kernels::kGatherLanes;
+static_assert(kColumns == kernels::kMatmulColumns && kColumns % kLanes == 0);
+// Bytes of a panel of columns: it stays in the second-level cache beside the rows.
+constexpr int64_t kBlockBytes = 128 << 10;
+// With fewer rows than this, gathering columns that lie in order costs more than it saves.
+constexpr int64_t kGatherAbove = 24;
+
+View OnePartition(View v) {
+  v.partitions = 1;
+  return v;
+}
+
+// Every element of the pattern has its own place, in the order of the elements.
+bool Ascending(const View& v) {
+  int64_t reach = v.bytes;
+  for (int d = isa::kFreeDims - 1; d >= 0; --d) {
+    if (v.size[d] == 1) continue;
+    if (v.stride[d] < reach) return false;
+    reach += (v.size[d] - 1) * v.stride[d];
+  }
+  return true;
+}
+
+// Offset of each free element.
+std::vector<ptrdiff_t> OffsetsOf(const View& v) {
+  std::vector<ptrdiff_t> offsets;
+  offsets.reserve(v.free());
+  for (int64_t e = 0; e < v.free(); ++e) {
+    int64_t rest = e;
+    ptrdiff_t offset = 0;
+    for (int d = isa::kFreeDims - 1; d >= 0; --d) {
+      offset += rest % v.size[d] * v.stride[d];
+      rest /= v.size[d];
+    }
+    offsets.push_back(offset);
+  }
+  return offsets;
+}
+
+}  // namespace
+
+bool WindowPlan::Accepts(const View& whole, const WindowProduct& product) {
+  const View &part = product.dst, &moving = product.moving;
+  const auto typed = [](const View& v) {
+    return v.dtype == isa::DType::kF32 || v.dtype == isa::DType::kBf16;
+  };
+  if (!typed(product.stationary) || !typed(moving) || product.stationary.dtype != moving.dtype) {
+    return false;
+  }
+  if (whole.dtype != isa::DType::kF32 || part.dtype != isa::DType::kF32) return false;
+  if (!whole.FreeContiguous() || !Ascending(part)) return false;
+  if (part.partitions != whole.partitions || part.pitch != whole.pitch) return false;
+  const ptrdiff_t first = part.base - whole.base;
+  ptrdiff_t last = first;
+  for (int d = 0; d < isa::kFreeDims; ++d) last += (part.size[d] - 1) * part.stride[d];
+  if (first < 0 || first % 4 != 0 || last % 4 != 0 || last >= whole.free() * 4) return false;
+  return !Align({WalkOf(OnePartition(part)), WalkOf(OnePartition(moving))}).empty();
+}
+
+bool WindowPlan::Finite(const View& stationary) {
+  const std::vector<ptrdiff_t> offsets = OffsetsOf(stationary);
+  bool finite = true;
+  for (int64_t k = 0; k < stationary.partitions; ++k) {
+    const uint8_t* const row = stationary.base + k * stationary.pitch;
+    for (const ptrdiff_t offset : offsets) {
+      // The upper half of an fp32 holds its exponent, as a bf16 does.
+      uint16_t x;
+      std::memcpy(&x, row + offset + stationary.bytes - 2, 2);
+      finite = finite && (x & 0x7f80) != 0x7f80;
+    }
+  }
+  return finite;
+}
+
+WindowPlan::WindowPlan(const DecodeContext& context, const View& whole,
+                       std::vector<WindowProduct> products, bool accumulate)
+    : matmul_(context.matmul), dst_(whole), accumulate_(accumulate), columns_(whole.free()) {
+  const bool bf16 = std::all_of(products.begin(), products.end(), [](const WindowProduct& p) {
+    return p.moving.dtype == isa::DType::kBf16;
+  });
+  bf16_ = bf16 ? kernels::GetBf16Panel() : nullptr;
+  const kernels::GatherKernels& gather = kernels::GetGather();
+  const int64_t most = kBlockBytes / (kColumns * 4);
+  for (const WindowProduct& p : products) {
+    Slot slot;
+    slot.stationary = p.stationary;
+    slot.moving = p.moving;
+    slot.depth = bf16_ != nullptr ? (p.moving.partitions + 1) / 2 : p.moving.partitions;
+    slot.gather = bf16_ != nullptr                      ? gather.bf16_pairs
+                  : p.moving.dtype == isa::DType::kBf16 ? gather.bf16_to_f32
+                                                        : gather.f32;
+    slot.in_place = p.moving.dtype == isa::DType::kF32 && p.moving.FreeContiguous() &&
+                    p.moving.free() == columns_;
+    in_place_ = in_place_ && slot.in_place;
+    FindParts(p.dst, slot);
+    if (blocks_.empty() || blocks_.back().depth + slot.depth > most) {
+      blocks_.push_back({slots_.size(), slots_.size(), 0});
+    }
+    blocks_.back().last = slots_.size() + 1;
+    blocks_.back().depth += slot.depth;
+    slots_.push_back(std::move(slot));
+  }
+}
+
+int64_t WindowPlan::multiplications() const {
+  int64_t depth = 0;
+  for (const Slot& s : slots_) depth += s.moving.partitions;
+  return depth * columns_ * rows();
+}
+
+// The runs of elements that are evenly spaced on both sides, cut at every 16 columns.
+void WindowPlan::FindParts(const View& part, Slot& slot) const {
+  const std::vector<JointDimension> dims =
+      Align({WalkOf(OnePartition(part)), WalkOf(OnePartition(slot.moving))});
+  const JointDimension& inner = dims.back();
+  std::vector<std::vector<GatherPart>> of(columns_ / kLanes + 1);
+  std::vector<int64_t> index(dims.size(), 0);
+  const auto add = [&](int64_t column, int64_t count, ptrdiff_t offset, ptrdiff_t stride) {
+    while (count > 0) {
+      const int64_t lane = column % kLanes, n = std::min(count, kLanes - lane);
+      GatherPart p;
+      p.offset = offset - lane * stride;
+      p.stride = static_cast<int32_t>(stride);
+      p.first = static_cast<uint8_t>(lane);
+      p.last = static_cast<uint8_t>(lane + n);
+      of[column / kLanes].push_back(p);
+      column += n;
+      offset += n * stride;
+      count -= n;
+    }
+  };
+  for (;;) {
+    ptrdiff_t to = part.base - dst_.base, from = 0;
+    for (size_t d = 0; d + 1 < dims.size(); ++d) {
+      to += index[d] * dims[d].stride[0];
+      from += index[d] * dims[d].stride[1];
+    }
+    if (inner.stride[0] == 4 || inner.n == 1) {
+      add(to / 4, inner.n, from, inner.stride[1]);
+    } else {
+      for (int64_t i = 0; i < inner.n; ++i) {
+        add((to + i * inner.stride[0]) / 4, 1, from + i * inner.stride[1], inner.stride[1]);
+      }
+    }
+    int d = static_cast<int>(dims.size()) - 2;
+    for (; d >= 0; --d) {
+      if (++index[d] < dims[d].n) break;
+      index[d] = 0;
+    }
+    if (d < 0) break;
+  }
+  for (std::vector<GatherPart>& parts : of) {
+    slot.first.push_back(static_cast<int32_t>(slot.parts.size()));
+    slot.parts.insert(slot.parts.end(), parts.begin(), parts.end());
+  }
+  slot.first.push_back(static_cast<int32_t>(slot.parts.size()));
+}
+
+class WindowStep final : public Step {
+ public:
+  WindowStep(std::shared_ptr<const WindowPlan> plan, int64_t first, int64_t count, bool packed)
+      : plan_(std::move(plan)), first_(first), count_(count) {
+    in_place_ = plan_->in_place_ && plan_->bf16_ == nullptr && count_ <= kGatherAbove;
+    if (packed) {
+      for (const WindowPlan::Block& b : plan_->blocks_) PackRows(b, packed_.emplace_back());
+    }
+  }
+
+  bool Run(RunContext&) override {
+    static thread_local Buffers buffers;
+    bool accumulate = plan_->accumulate_;
+    for (size_t b = 0; b < plan_->blocks_.size(); ++b) {
+      const WindowPlan::Block& block = plan_->blocks_[b];
+      if (packed_.empty()) PackRows(block, buffers.rows);
+      const std::vector<uint32_t>& rows = packed_.empty() ? buffers.rows : packed_[b];
+      if (in_place_) {
+        InPlace(block, rows.data(), accumulate);
+      } else {
+        Gathered(block, rows.data(), buffers, accumulate);
+      }
+      accumulate = true;
+    }
+    return true;
+  }
+
+ private:
+  struct Buffers {
+    std::vector<uint32_t> rows, columns;
+  };
+
+  int64_t panels() const { return (count_ + kRows - 1) / kRows; }
+  float* Result(int64_t row) const {
+    return reinterpret_cast<float*>(plan_->dst_.base + (first_ + row) * plan_->dst_.pitch);
+  }
+
+  // Panel after panel, each `depth` rows of kRows weights.
+  void PackRows(const WindowPlan::Block& block, std::vector<uint32_t>& out) const {
+    out.assign(panels() * kRows * block.depth, 0);
+    int64_t at = 0;
+    for (size_t s = block.first; s < block.last; ++s) {
+      const WindowPlan::Slot& slot = plan_->slots_[s];
+      const View& v = slot.stationary;
+      const std::vector<ptrdiff_t> offsets = OffsetsOf(v);
+      for (int64_t k = 0; k < v.partitions; ++k) {
+        const uint8_t* const row = v.base + k * v.pitch;
+        const int64_t depth = at + (plan_->bf16_ != nullptr ? k / 2 : k);
+        for (int64_t i = 0; i < count_; ++i) {
+          const uint8_t* const p = row + offsets[first_ + i];
+          uint32_t& to = out[(i / kRows * block.depth + depth) * kRows + i % kRows];
+          if (v.bytes == 4) {
+            std::memcpy(&to, p, 4);
+          } else {
+            uint16_t x;
+            std::memcpy(&x, p, 2);
+            to |= static_cast<uint32_t>(x) << (plan_->bf16_ != nullptr ? k % 2 * 16 : 16);
+          }
+        }
+      }
+      at += slot.depth;
+    }
+  }
+
+  void InPlace(const WindowPlan::Block& block, const uint32_t* rows, bool accumulate) const {
+    int64_t at = 0;
+    for (size_t s = block.first; s < block.last; ++s) {
+      const WindowPlan::Slot& slot = plan_->slots_[s];
+      for (int64_t p = 0; p < panels(); ++p) {
+        MatmulTile t;
+        t.a = reinterpret_cast<const float*>(rows + (p * block.depth + at) * kRows);
+        t.a_pitch = kRows;
+        t.b = reinterpret_cast<const float*>(slot.moving.base);
+        t.b_pitch = slot.moving.pitch / 4;
+        t.c = Result(p * kRows);
+        t.c_pitch = plan_->dst_.pitch / 4;
+        t.m = static_cast<int32_t>(std::min(kRows, count_ - p * kRows));
+        t.n = static_cast<int32_t>(plan_->columns_);
+        t.k = static_cast<int32_t>(slot.depth);
+        t.accumulate = accumulate || s > block.first;
+        plan_->matmul_(t);
+      }
+      at += slot.depth;
+    }
+  }
+
+  void Gathered(const WindowPlan::Block& block, const uint32_t* rows, Buffers& buffers,
+                bool accumulate) const {
+    if (static_cast<int64_t>(buffers.columns.size()) < block.depth * kColumns) {
+      buffers.columns.resize(block.depth * kColumns);
+    }
+    for (int64_t j = 0; j < plan_->columns_; j += kColumns) {
+      const int64_t width = std::min(kColumns, plan_->columns_ - j);
+      Gather(block, j, width, buffers.columns.data());
+      for (int64_t p = 0; p < panels(); ++p) {
+        const int64_t height = std::min(kRows, count_ - p * kRows);
+        const uint32_t* const a = rows + p * block.depth * kRows;
+        if (plan_->bf16_ != nullptr) {
+          kernels::Bf16Panel t;
+          t.a = a;
+          t.b = buffers.columns.data();
+          t.c = Result(p * kRows) + j;
+          t.c_pitch = plan_->dst_.pitch / 4;
+          t.m = static_cast<int32_t>(height);
+          t.n = static_cast<int32_t>(width);
+          t.pairs = static_cast<int32_t>(block.depth);
+          t.accumulate = accumulate;
+          plan_->bf16_(t);
+        } else {
+          MatmulTile t;
+          t.a = reinterpret_cast<const float*>(a);
+          t.a_pitch = kRows;
+          t.b = reinterpret_cast<const float*>(buffers.columns.data());
+          t.b_pitch = kColumns;
+          t.c = Result(p * kRows) + j;
+          t.c_pitch = plan_->dst_.pitch / 4;
+          t.m = static_cast<int32_t>(height);
+          t.n = static_cast<int32_t>(width);
+          t.k = static_cast<int32_t>(block.depth);
+          t.accumulate = accumulate;
+          plan_->matmul_(t);
+        }
+      }
+    }
+  }
+
+  void Gather(const WindowPlan::Block& block, int64_t column, int64_t width, uint32_t* out) const {
+    for (size_t s = block.first; s < block.last; ++s) {
+      const WindowPlan::Slot& slot = plan_->slots_[s];
+      kernels::GatherColumns g;
+      g.source = slot.moving.base;
+      g.pitch = slot.moving.pitch;
+      g.rows = slot.moving.partitions;
+      g.out_pitch = kColumns;
+      for (int64_t c = 0; c < width; c += kLanes) {
+        const int64_t v = (column + c) / kLanes;
+        g.parts = slot.parts.data() + slot.first[v];
+        g.count = slot.first[v + 1] - slot.first[v];
+        g.out = out + c;
+        slot.gather(g);
+      }
+      out += slot.depth * kColumns;
+    }
+  }
+
+  const std::shared_ptr<const WindowPlan> plan_;
+  const int64_t first_, count_;
+  bool in_place_;
+  std::vector<std::vector<uint32_t>> packed_;  // of each block
+};
+
+std::unique_ptr<Step> MakeWindowStep(std::shared_ptr<const WindowPlan> plan, int64_t first,
+                                     int64_t count, bool packed) {
+  return std::make_unique<WindowStep>(std::move(plan), first, count, packed);
+}
+
+}  // namespace glia::device::fast

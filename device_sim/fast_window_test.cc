@@ -1,0 +1,200 @@
+// Convolutions on the fast executor against the interpreter: shifted windows over an image whose
+// edge taps reach part of a PSUM tile only, of random shapes, strides and types, one after another.
+#include <cmath>
+#include <limits>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "device_sim/semantics.h"
+#include "device_sim/testing/program_builder.h"
+#include "gtest/gtest.h"
+#include "serialization/isa/validate.h"
+#include "serialization/testing/seed.h"
+
+namespace glia::device {
+namespace {
+
+using isa::DType;
+using isa::Engine;
+using isa::Instruction;
+using isa::Opcode;
+using isa::Operand;
+
+struct Image {
+  Operand tile;
+  int channels, height, width;
+};
+
+class Convolutions {
+ public:
+  explicit Convolutions(uint64_t seed) : random_(seed) {}
+
+  int Int(int low, int high) { return std::uniform_int_distribution<int>(low, high)(random_); }
+  // Multiples of 1/4: sums are exact in any order.
+  float Value() { return static_cast<float>(Int(-4, 4)) * 0.25f; }
+
+  Image Input(int channels, int height, int width, DType type) {
+    std::vector<std::vector<float>> rows(channels, std::vector<float>(height * width));
+    for (auto& row : rows) {
+      for (float& x : row) x = Value();
+    }
+    const Operand in = b_.Input(rows);
+    if (type == DType::kF32) return {in, channels, height, width};
+    const Operand tile = b_.SbufTile(channels, height * width, type);
+    b_.Do(Engine::kDve, Make(Opcode::kTensorCopy, tile, in));
+    return {tile, channels, height, width};
+  }
+
+  // A 3 by 3 convolution with a border of one and a rectified, shifted result. `spoilt`: the
+  // weights of the first tap are infinite.
+  Image Convolve(const Image& in, int out_channels, int stride, DType type, bool spoilt) {
+    const DType w_type = in.tile.dtype;
+    const int height = (in.height - 1) / stride + 1, width = (in.width - 1) / stride + 1;
+    const int per_tap = out_channels;
+    std::string bytes;
+    for (int e = 0; e < in.channels * 9 * per_tap; ++e) {
+      uint8_t x[4];
+      const bool first_tap = e % (9 * per_tap) < per_tap;
+      StoreFloat(w_type, x, spoilt && first_tap ? std::numeric_limits<float>::infinity() : Value());
+      bytes.append(reinterpret_cast<const char*>(x), TypeBytes(w_type));
+    }
+    const uint32_t file =
+        b_.Constant(absl::StrCat("weights", files_++), w_type, {in.channels, 9 * per_tap}, bytes);
+    const Operand weights = b_.SbufTile(in.channels, 9 * per_tap, w_type);
+    b_.Copy(weights.var, file);
+    const Operand result = b_.SbufTile(out_channels, height * width, type);
+    const int rows = std::max(1, std::min(height, 512 / width));
+    for (int y0 = 0; y0 < height; y0 += rows) {
+      const int n = std::min(rows, height - y0);
+      const Operand psum = psum_[buffer_++ % 2];
+      const Operand whole = Pattern(Partitions(psum, 0, out_channels), {n * width}, {1});
+      // The middle tap reaches everything.
+      for (const int tap : {4, 0, 1, 2, 3, 5, 6, 7, 8}) {
+        const int dy = tap / 3 - 1, dx = tap % 3 - 1;
+        const auto first = [&](int d, int from) {
+          int i = from;
+          while (i * stride + d < 0) ++i;
+          return i;
+        };
+        const auto last = [&](int d, int size, int to) {
+          while (to > 0 && (to - 1) * stride + d >= size) --to;
+          return to;
+        };
+        const int ya = first(dy, y0), yb = last(dy, in.height, y0 + n);
+        const int xa = first(dx, 0), xb = last(dx, in.width, width);
+        if (ya >= yb || xa >= xb) continue;
+        const bool all = ya == y0 && yb == y0 + n && xa == 0 && xb == width;
+        const Operand dst = all ? whole
+                                : Pattern(Partitions(psum, 0, out_channels), {yb - ya, xb - xa},
+                                          {width, 1}, (ya - y0) * width + xa);
+        Instruction i = Make(Opcode::kMatmul, dst, Pattern(weights, {per_tap}, {1}, tap * per_tap),
+                             Pattern(in.tile, {yb - ya, xb - xa}, {stride * in.width, stride},
+                                     (ya * stride + dy) * in.width + xa * stride + dx));
+        if (tap != 4) i.flags = isa::kAccumulate;
+        b_.Do(Engine::kPe, i);
+      }
+      Instruction i = Make(Opcode::kActivate, Pattern(result, {n * width}, {1}, y0 * width), whole);
+      i.fn = isa::ActFn::kRelu;
+      i.imm0 = 1.0f / 16;
+      if (Int(0, 1) == 0) {
+        b_.Do(Engine::kAct, i);
+      } else {
+        b_.Do(Engine::kDve, Scaled(i));
+      }
+    }
+    return {result, out_channels, height, width};
+  }
+
+  void Store(const Image& image) {
+    const uint32_t out = b_.Hbm(isa::VariableKind::kOutput, absl::StrCat("out", files_++),
+                                image.tile.dtype, {image.channels, image.height * image.width});
+    b_.Copy(out, image.tile.var);
+    types_.push_back(image.tile.dtype);
+  }
+
+  void ExpectAgreement() {
+    const isa::Program program = b_.Build();
+    ASSERT_TRUE(isa::Validate(program).ok()) << isa::Validate(program);
+    const std::vector<std::string> want = RunOn(program, false), got = RunOn(program, true);
+    ASSERT_EQ(got.size(), want.size());
+    ASSERT_EQ(got.size(), types_.size());
+    for (size_t o = 0; o < want.size(); ++o) {
+      const DType t = types_[o];
+      for (size_t e = 0; e < want[o].size() / TypeBytes(t); ++e) {
+        const auto value = [&](const std::string& s) {
+          return LoadFloat(t, reinterpret_cast<const uint8_t*>(&s[e * TypeBytes(t)]));
+        };
+        const float x = value(want[o]), y = value(got[o]);
+        const bool same = x == y || (std::isnan(x) && std::isnan(y));
+        ASSERT_TRUE(same || std::abs(x - y) <= (t == DType::kF32 ? 1e-5 : 1e-2) * (1 + std::abs(x)))
+            << "output " << o << ", element " << e << ": " << y << ", expected " << x;
+      }
+    }
+  }
+
+ private:
+  // The same by a vector instruction.
+  static Instruction Scaled(Instruction i) {
+    i.opcode = Opcode::kTensorScalar;
+    i.fn = isa::ActFn();
+    i.op0 = isa::AluOp::kMultiply;
+    i.op1 = isa::AluOp::kMax;
+    i.imm1 = 0;
+    return i;
+  }
+
+  std::vector<std::string> RunOn(const isa::Program& program, bool fast) {
+    const ProgramTiming timing = ComputeTiming(program);
+    std::vector<const uint8_t*> constants(program.variables.size());
+    for (size_t i = 0; i < constants.size(); ++i) {
+      if (program.variables[i].kind != isa::VariableKind::kFile) continue;
+      constants[i] =
+          reinterpret_cast<const uint8_t*>(b_.constants().at(program.variables[i].file).data());
+    }
+    auto executor =
+        fast ? MakeFastExecutor(program, timing, constants) : MakeInterpreter(program, timing);
+    EXPECT_TRUE(executor.ok()) << executor.status();
+    if (!executor.ok()) return {};
+    auto outputs = RunOnce(program, executor->get(), b_.input_data(), b_.constants());
+    EXPECT_TRUE(outputs.ok()) << outputs.status();
+    return outputs.ok() ? *outputs : std::vector<std::string>();
+  }
+
+  std::mt19937_64 random_;
+  ProgramBuilder b_;
+  Operand psum_[2] = {b_.PsumTile(isa::kPartitions, 512), b_.PsumTile(isa::kPartitions, 512)};
+  int buffer_ = 0;
+  int files_ = 0;
+  std::vector<DType> types_;
+};
+
+TEST(FastWindow, ChainsOfConvolutionsAgreeWithTheInterpreter) {
+  const uint64_t seed = TestSeed();
+  for (uint64_t n = 0; n < 60; ++n) {
+    SCOPED_TRACE(absl::StrCat("GLIA_TEST_SEED=", seed + n));
+    Convolutions c(seed + n);
+    const auto type = [&] { return c.Int(0, 1) == 0 ? DType::kF32 : DType::kBf16; };
+    const auto channels = [&] { return c.Int(0, 2) == 0 ? c.Int(1, 12) : c.Int(13, 128); };
+    Image image = c.Input(channels(), c.Int(1, 23), c.Int(1, 40), type());
+    for (int k = c.Int(1, 3); k > 0; --k) {
+      image = c.Convolve(image, channels(), c.Int(1, 3), type(), false);
+      c.Store(image);
+    }
+    c.ExpectAgreement();
+    if (HasFatalFailure()) return;
+  }
+}
+
+// An infinite weight meets only what its tap reaches: no NaN comes of the zeros around the image.
+TEST(FastWindow, InfiniteWeightsStayWithinTheirTap) {
+  for (const DType type : {DType::kF32, DType::kBf16}) {
+    Convolutions c(1);
+    c.Store(c.Convolve(c.Input(8, 7, 9, type), 16, 1, DType::kF32, true));
+    c.ExpectAgreement();
+  }
+}
+
+}  // namespace
+}  // namespace glia::device
