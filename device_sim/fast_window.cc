@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "device_sim/kernels_narrow.h"
+
 namespace glia::device::fast {
 namespace {
 
@@ -12,11 +14,14 @@ using kernels::MatmulTile;
 constexpr int64_t kRows = kernels::kBf16Rows;
 constexpr int64_t kColumns = kernels::kBf16Columns;
 constexpr int64_t kLanes = kernels::kGatherLanes;
-static_assert(kColumns == kernels::kMatmulColumns && kColumns % kLanes == 0);
+static_assert(kRows == kernels::kNarrowRows && kColumns == kernels::kMatmulColumns &&
+              kColumns % kLanes == 0);
 // Bytes of a panel of columns: it stays in the second-level cache beside the rows.
 constexpr int64_t kBlockBytes = 128 << 10;
 // With fewer rows than this, gathering columns that lie in order costs more than it saves.
-constexpr int64_t kGatherAbove = 24;
+constexpr int64_t kGatherAbove = 64;
+// Rows gathered before the next columns: their lines stay in the first-level cache.
+constexpr int64_t kGatherRows = 32;
 
 View OnePartition(View v) {
   v.partitions = 1;
@@ -234,24 +239,14 @@ class WindowStep final : public Step {
   }
 
   void InPlace(const WindowPlan::Block& block, const uint32_t* rows, bool accumulate) const {
-    int64_t at = 0;
-    for (size_t s = block.first; s < block.last; ++s) {
-      const WindowPlan::Slot& slot = plan_->slots_[s];
-      for (int64_t p = 0; p < panels(); ++p) {
-        MatmulTile t;
-        t.a = reinterpret_cast<const float*>(rows + (p * block.depth + at) * kRows);
-        t.a_pitch = kRows;
-        t.b = reinterpret_cast<const float*>(slot.moving.base);
-        t.b_pitch = slot.moving.pitch / 4;
-        t.c = Result(p * kRows);
-        t.c_pitch = plan_->dst_.pitch / 4;
-        t.m = static_cast<int32_t>(std::min(kRows, count_ - p * kRows));
-        t.n = static_cast<int32_t>(plan_->columns_);
-        t.k = static_cast<int32_t>(slot.depth);
-        t.accumulate = accumulate || s > block.first;
-        plan_->matmul_(t);
+    for (int64_t j = 0; j < plan_->columns_; j += kColumns) {
+      int64_t at = 0;
+      for (size_t s = block.first; s < block.last; ++s) {
+        const WindowPlan::Slot& slot = plan_->slots_[s];
+        Multiply(rows + at * kRows, block.depth, slot.moving.base + j * 4, slot.moving.pitch / 4, j,
+                 slot.depth, accumulate || s > block.first);
+        at += slot.depth;
       }
-      at += slot.depth;
     }
   }
 
@@ -263,34 +258,60 @@ class WindowStep final : public Step {
     for (int64_t j = 0; j < plan_->columns_; j += kColumns) {
       const int64_t width = std::min(kColumns, plan_->columns_ - j);
       Gather(block, j, width, buffers.columns.data());
-      for (int64_t p = 0; p < panels(); ++p) {
-        const int64_t height = std::min(kRows, count_ - p * kRows);
-        const uint32_t* const a = rows + p * block.depth * kRows;
-        if (plan_->bf16_ != nullptr) {
-          kernels::Bf16Panel t;
-          t.a = a;
-          t.b = buffers.columns.data();
-          t.c = Result(p * kRows) + j;
-          t.c_pitch = plan_->dst_.pitch / 4;
-          t.m = static_cast<int32_t>(height);
-          t.n = static_cast<int32_t>(width);
-          t.pairs = static_cast<int32_t>(block.depth);
-          t.accumulate = accumulate;
-          plan_->bf16_(t);
-        } else {
-          MatmulTile t;
-          t.a = reinterpret_cast<const float*>(a);
-          t.a_pitch = kRows;
-          t.b = reinterpret_cast<const float*>(buffers.columns.data());
-          t.b_pitch = kColumns;
-          t.c = Result(p * kRows) + j;
-          t.c_pitch = plan_->dst_.pitch / 4;
-          t.m = static_cast<int32_t>(height);
-          t.n = static_cast<int32_t>(width);
-          t.k = static_cast<int32_t>(block.depth);
-          t.accumulate = accumulate;
-          plan_->matmul_(t);
-        }
+      Multiply(rows, block.depth, buffers.columns.data(), kColumns, j, block.depth, accumulate);
+    }
+  }
+
+  // Up to kColumns columns of the result from `column` on: all panels of rows, `panel` weights deep
+  // each, of which `depth` count, times the columns at b.
+  void Multiply(const uint32_t* rows, int64_t panel, const void* b, ptrdiff_t b_pitch,
+                int64_t column, int64_t depth, bool accumulate) const {
+    const int64_t width = std::min(kColumns, plan_->columns_ - column);
+    const ptrdiff_t c_pitch = plan_->dst_.pitch / 4;
+    const bool bf16 = plan_->bf16_ != nullptr;
+    const kernels::NarrowFn narrow = bf16 ? kernels::GetNarrowBf16() : kernels::GetNarrow();
+    if (width <= kernels::kNarrowColumns && narrow != nullptr) {
+      kernels::NarrowTile t;
+      t.a = rows;
+      t.a_panel = panel * kRows;
+      t.b = b;
+      t.b_pitch = b_pitch;
+      t.c = Result(0) + column;
+      t.c_pitch = c_pitch;
+      t.m = static_cast<int32_t>(count_);
+      t.n = static_cast<int32_t>(width);
+      t.k = static_cast<int32_t>(depth);
+      t.accumulate = accumulate;
+      return narrow(t);
+    }
+    for (int64_t p = 0; p < panels(); ++p) {
+      const int64_t height = std::min(kRows, count_ - p * kRows);
+      const uint32_t* const a = rows + p * panel * kRows;
+      float* const c = Result(p * kRows) + column;
+      if (bf16) {
+        kernels::Bf16Panel t;
+        t.a = a;
+        t.b = static_cast<const uint32_t*>(b);
+        t.c = c;
+        t.c_pitch = c_pitch;
+        t.m = static_cast<int32_t>(height);
+        t.n = static_cast<int32_t>(width);
+        t.pairs = static_cast<int32_t>(depth);
+        t.accumulate = accumulate;
+        plan_->bf16_(t);
+      } else {
+        MatmulTile t;
+        t.a = reinterpret_cast<const float*>(a);
+        t.a_pitch = kRows;
+        t.b = static_cast<const float*>(b);
+        t.b_pitch = b_pitch;
+        t.c = c;
+        t.c_pitch = c_pitch;
+        t.m = static_cast<int32_t>(height);
+        t.n = static_cast<int32_t>(width);
+        t.k = static_cast<int32_t>(depth);
+        t.accumulate = accumulate;
+        plan_->matmul_(t);
       }
     }
   }
@@ -299,16 +320,18 @@ class WindowStep final : public Step {
     for (size_t s = block.first; s < block.last; ++s) {
       const WindowPlan::Slot& slot = plan_->slots_[s];
       kernels::GatherColumns g;
-      g.source = slot.moving.base;
       g.pitch = slot.moving.pitch;
-      g.rows = slot.moving.partitions;
       g.out_pitch = kColumns;
-      for (int64_t c = 0; c < width; c += kLanes) {
-        const int64_t v = (column + c) / kLanes;
-        g.parts = slot.parts.data() + slot.first[v];
-        g.count = slot.first[v + 1] - slot.first[v];
-        g.out = out + c;
-        slot.gather(g);
+      for (int64_t r = 0; r < slot.moving.partitions; r += kGatherRows) {
+        g.source = slot.moving.base + r * slot.moving.pitch;
+        g.rows = std::min(kGatherRows, slot.moving.partitions - r);
+        for (int64_t c = 0; c < width; c += kLanes) {
+          const int64_t v = (column + c) / kLanes;
+          g.parts = slot.parts.data() + slot.first[v];
+          g.count = slot.first[v + 1] - slot.first[v];
+          g.out = out + (plan_->bf16_ != nullptr ? r / 2 : r) * kColumns + c;
+          slot.gather(g);
+        }
       }
       out += slot.depth * kColumns;
     }

@@ -8,6 +8,7 @@
 #include "device_sim/kernels_elementwise.h"
 #include "device_sim/kernels_gather.h"
 #include "device_sim/kernels_matmul.h"
+#include "device_sim/kernels_narrow.h"
 #include "device_sim/semantics.h"
 #include "gtest/gtest.h"
 
@@ -162,6 +163,60 @@ TEST(Unary, SpecialValuesAreTheReferences) {
         EXPECT_EQ(y, want) << fn << " of " << x;
       } else {
         EXPECT_NEAR(y, want, 4e-7 * std::fabs(want) + 3e-45) << fn << " of " << x;
+      }
+    }
+  }
+}
+
+TEST(Narrow, EveryShapeIsExactOnIntegers) {
+  std::mt19937 random(1);
+  std::uniform_int_distribution<int> value(-8, 8), k_of(0, 20);
+  for (const bool bf16 : {false, true}) {
+    const NarrowFn multiply = bf16 ? GetNarrowBf16() : GetNarrow();
+    if (multiply == nullptr) continue;
+    // A pair of bf16, the second 0; or an fp32.
+    const auto bits = [&](float x) {
+      uint32_t b;
+      std::memcpy(&b, &x, 4);
+      return bf16 ? b >> 16 : b;
+    };
+    for (int m = 1; m <= 80; ++m) {
+      for (int n = 1; n <= kNarrowColumns; ++n) {
+        const int k = k_of(random), panels = (m + kNarrowRows - 1) / kNarrowRows;
+        const int a_panel = (k + 1) * kNarrowRows, b_pitch = n + 2, c_pitch = n + 1;
+        std::vector<float> x(panels * a_panel), y(k * b_pitch + n), c(m * c_pitch), want;
+        for (auto* v : {&x, &y, &c}) {
+          for (float& e : *v) e = static_cast<float>(value(random));
+        }
+        std::vector<uint32_t> a(x.size()), b(y.size());
+        std::transform(x.begin(), x.end(), a.begin(), bits);
+        std::transform(y.begin(), y.end(), b.begin(), bits);
+        for (const bool accumulate : {false, true}) {
+          want = c;
+          for (int i = 0; i < m; ++i) {
+            for (int j = 0; j < n; ++j) {
+              float& sum = want[i * c_pitch + j];
+              if (!accumulate) sum = 0;
+              for (int p = 0; p < k; ++p) {
+                sum += x[i / kNarrowRows * a_panel + p * kNarrowRows + i % kNarrowRows] *
+                       y[p * b_pitch + j];
+              }
+            }
+          }
+          NarrowTile t;
+          t.a = a.data();
+          t.b = b.data();
+          t.c = c.data();
+          t.a_panel = a_panel;
+          t.b_pitch = b_pitch;
+          t.c_pitch = c_pitch;
+          t.m = m;
+          t.n = n;
+          t.k = k;
+          t.accumulate = accumulate;
+          multiply(t);
+          ASSERT_EQ(c, want) << m << " x " << n << " x " << k;
+        }
       }
     }
   }
