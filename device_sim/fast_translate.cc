@@ -17,6 +17,10 @@ constexpr int64_t kSplitBytes = 64 << 10;
 constexpr int64_t kParallelElements = 16 << 10;
 // A chain ends when it has used so many places: each new node is compared with all of them.
 constexpr size_t kMaxTouches = 512;
+// Bytes of a partition that taps add to together.
+constexpr int64_t kMaxTapBytes = 64 << 10;
+// What a scaled term of 16 elements takes, in elements of other instructions.
+constexpr int64_t kElementsPerTerm = 8;
 // Multiplications of the tensor engine that take as long as one element of the others.
 constexpr int64_t kMultiplicationsPerElement = 32;
 // Weights beyond this are laid out for the kernels at each run: a second copy of a large model's
@@ -178,27 +182,59 @@ void Translator::EmitWindows(const Group& group, Node& node) {
   }
 }
 
-// Emits the open groups that the accesses depend on or disturb, in the order in which they began,
-// but not that of the node `except`.
+void Translator::Emit(const Taps& taps) {
+  Node& node = nodes_[taps.node];
+  const auto plan = std::make_shared<const StencilPlan>(taps.taps);
+  const int64_t rows = plan->rows(), lanes = std::min<int64_t>(pool_.threads(), rows);
+  if (lanes < 2) {
+    node.steps.push_back(MakeStencilStep(plan, 0, rows));
+  } else {
+    node.lanes.resize(lanes);
+    for (int64_t lane = 0; lane < lanes; ++lane) {
+      const int64_t begin = rows * lane / lanes, end = rows * (lane + 1) / lanes;
+      node.lanes[lane].push_back(MakeStencilStep(plan, begin, end - begin));
+    }
+    node.elements = plan->terms() * rows * kElementsPerTerm;
+    node.touches.push_back({taps.space, taps.dst, true, taps.partitions});
+    for (const Footprint& f : taps.operands) {
+      node.touches.push_back({f.space, BoundsOf(f), false, taps.partitions});
+    }
+  }
+  emitted_.push_back(taps.node);
+}
+
+// Emits what is open and the accesses depend on or disturb, in the order in which it began, but not
+// the node `except`.
 void Translator::CloseGroups(const std::vector<Access>& accesses, int64_t except) {
-  const auto conflicts = [&](const Group& g) {
-    if (g.node == except) return false;
+  const auto conflicts = [&](int32_t space, const Box& dst,
+                             const std::vector<Footprint>& operands) {
     for (const Access& a : accesses) {
+      const Box box = BoundsOf(a.footprint);
+      if (space == a.footprint.space && dst.Meets(box)) return true;
       const auto meets = [&](const Footprint& f) {
-        return f.space == a.footprint.space && BoundsOf(f).Meets(BoundsOf(a.footprint));
+        return f.space == a.footprint.space && BoundsOf(f).Meets(box);
       };
-      if (meets(g.dst)) return true;
-      if (a.writes && std::any_of(g.operands.begin(), g.operands.end(), meets)) return true;
+      if (a.writes && std::any_of(operands.begin(), operands.end(), meets)) return true;
     }
     return false;
   };
   for (size_t i = 0; i < open_.size();) {
-    if (!conflicts(open_[i])) {
+    const Group& g = open_[i];
+    if (g.node == except || !conflicts(g.dst.space, BoundsOf(g.dst), g.operands)) {
       ++i;
       continue;
     }
-    Emit(open_[i]);
+    Emit(g);
     open_.erase(open_.begin() + static_cast<ptrdiff_t>(i));
+  }
+  for (size_t i = 0; i < open_taps_.size();) {
+    const Taps& t = open_taps_[i];
+    if (t.node == except || !conflicts(t.space, t.dst, t.operands)) {
+      ++i;
+      continue;
+    }
+    Emit(t);
+    open_taps_.erase(open_taps_.begin() + static_cast<ptrdiff_t>(i));
   }
 }
 
@@ -271,6 +307,83 @@ void Translator::Matmul(const isa::Instruction& i, StreamPosition at,
   of.insert(of.end(), inputs.begin(), inputs.end());
   group->products.push_back(product);
   flow_->Write(dst, group->node, false);
+}
+
+// Takes an instruction that adds a scaled window to what is there; false if it is none, or all of
+// it is constant.
+bool Translator::Tap(const isa::Instruction& i, StreamPosition at,
+                     const std::vector<Access>& accesses) {
+  if (i.opcode != Opcode::kScalarTensorTensor) return false;
+  const auto first_of = [&](const isa::Operand& o) {
+    return program_.variables[o.var].partition + o.partition;
+  };
+  context_.redirects.clear();
+  std::vector<Footprint> reads;
+  std::vector<uint32_t> inputs;
+  const Footprint* dst = nullptr;
+  bool fits = true;
+  for (const Access& a : accesses) {
+    const Dataflow::Origin origin = flow_->Read(a.footprint);
+    if (a.writes || a.operand == &i.src1) {
+      if (a.writes) dst = &a.footprint;
+      inputs.insert(inputs.end(), origin.nodes.begin(), origin.nodes.end());
+    } else if (origin.constant && a.operand == &i.src2) {
+      context_.redirects.push_back({a.operand, ConstantView(*a.operand, origin)});
+    } else {
+      fits = fits && !origin.constant && first_of(*a.operand) == first_of(i.dst) &&
+             a.operand->num_partitions == i.dst.num_partitions;
+      reads.push_back(a.footprint);
+      inputs.insert(inputs.end(), origin.nodes.begin(), origin.nodes.end());
+    }
+  }
+  StencilTap tap;
+  fits = fits && StencilPlan::Accepts(context_, i, &tap);
+  context_.redirects.clear();
+  if (!fits) return false;
+  Taps next;
+  next.space = dst->space;
+  next.dst = BoundsOf(*dst);
+  next.partitions = {first_of(i.dst), i.dst.num_partitions};
+  // Sources must not be what is added to.
+  const auto apart = [&](const Box& box, const std::vector<Footprint>& operands) {
+    return std::none_of(operands.begin(), operands.end(), [&](const Footprint& f) {
+      return f.space == next.space && BoundsOf(f).Meets(box);
+    });
+  };
+  if (!apart(next.dst, reads)) return false;
+  int64_t joined = -1;
+  for (Taps& t : open_taps_) {
+    if (t.space != next.space || t.partitions != next.partitions || !t.dst.Meets(next.dst))
+      continue;
+    Box all = t.dst;
+    all.low = std::min(all.low, next.dst.low);
+    all.high = std::max(all.high, next.dst.high);
+    if (!StencilPlan::Alike(t.taps[0], tap) || all.high - all.low > kMaxTapBytes) continue;
+    if (!apart(all, reads) || !apart(all, t.operands)) continue;
+    t.dst = all;
+    joined = t.node;
+    break;
+  }
+  CloseGroups(accesses, joined);
+  if (joined < 0) {
+    if (open_taps_.size() == kMaxOpenGroups) {
+      Emit(open_taps_.front());
+      open_taps_.erase(open_taps_.begin());
+    }
+    next.node = static_cast<uint32_t>(nodes_.size());
+    nodes_.emplace_back();
+    nodes_.back().at = at;
+    open_taps_.push_back(std::move(next));
+    joined = open_taps_.back().node;
+  }
+  Taps& taps = *std::find_if(open_taps_.begin(), open_taps_.end(),
+                             [&](const Taps& t) { return t.node == joined; });
+  taps.taps.push_back(tap);
+  taps.operands.insert(taps.operands.end(), reads.begin(), reads.end());
+  std::vector<uint32_t>& of = nodes_[taps.node].inputs;
+  of.insert(of.end(), inputs.begin(), inputs.end());
+  flow_->Write(*dst, taps.node, false);
+  return true;
 }
 
 void Translator::Other(isa::Engine engine, const isa::Instruction& i, StreamPosition at,
@@ -530,6 +643,7 @@ TranslatedSegment Translator::Translate(const isa::Segment& segment,
   nodes_.clear();
   emitted_.clear();
   open_.clear();
+  open_taps_.clear();
   views_.clear();
   for (const StreamPosition& at : order) {
     const isa::Instruction& i = segment.streams[static_cast<int>(at.engine)][at.index];
@@ -537,12 +651,14 @@ TranslatedSegment Translator::Translate(const isa::Segment& segment,
     const std::vector<Access> accesses = AccessesOf(i);
     if (i.opcode == Opcode::kMatmul) {
       Matmul(i, at, accesses);
-    } else {
+    } else if (!Tap(i, at, accesses)) {
       Other(at.engine, i, at, accesses);
     }
   }
   for (const Group& g : open_) Emit(g);
+  for (const Taps& t : open_taps_) Emit(t);
   open_.clear();
+  open_taps_.clear();
   TranslatedSegment result;
   Keep(result);
   return result;

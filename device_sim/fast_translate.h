@@ -14,6 +14,7 @@
 
 #include "device_sim/executor.h"
 #include "device_sim/fast_dataflow.h"
+#include "device_sim/fast_stencil.h"
 #include "device_sim/fast_step.h"
 #include "device_sim/fast_window.h"
 
@@ -76,12 +77,24 @@ class Translator {
     std::vector<Footprint> operands;  // that are read when it runs
   };
 
+  // Vector instructions that add to one place, not yet emitted.
+  struct Taps {
+    uint32_t node;
+    int32_t space;
+    Box dst;
+    std::pair<int, int> partitions;
+    std::vector<StencilTap> taps;
+    std::vector<Footprint> operands;  // that are read when they run
+  };
+
   std::vector<Access> AccessesOf(const isa::Instruction& i) const;
   void CloseGroups(const std::vector<Access>& accesses, int64_t except);
   void Emit(const Group& group);
   void EmitWindows(const Group& group, Node& node);
+  void Emit(const Taps& taps);
   Group* FindGroup(const Footprint& dst, const WindowProduct& product, bool constant);
   void Matmul(const isa::Instruction& i, StreamPosition at, const std::vector<Access>& accesses);
+  bool Tap(const isa::Instruction& i, StreamPosition at, const std::vector<Access>& accesses);
   void Other(isa::Engine engine, const isa::Instruction& i, StreamPosition at,
              const std::vector<Access>& accesses);
   void Decode(isa::Engine engine, const isa::Instruction& i, Node& node);
@@ -109,6 +122,7 @@ class Translator {
   std::vector<Node> nodes_;
   std::vector<uint32_t> emitted_;  // nodes in the order in which they run
   std::vector<Group> open_;
+  std::vector<Taps> open_taps_;
   std::map<std::string, View> views_;  // constant operands met before
   int64_t packed_bytes_ = 0;           // weights laid out for the kernels, of all segments
 };

@@ -8,7 +8,6 @@
 namespace glia::device::fast {
 namespace {
 
-using kernels::GatherPart;
 using kernels::MatmulTile;
 
 constexpr int64_t kRows = kernels::kBf16Rows;
@@ -22,22 +21,6 @@ constexpr int64_t kBlockBytes = 128 << 10;
 constexpr int64_t kGatherAbove = 64;
 // Rows gathered before the next columns: their lines stay in the first-level cache.
 constexpr int64_t kGatherRows = 32;
-
-View OnePartition(View v) {
-  v.partitions = 1;
-  return v;
-}
-
-// Every element of the pattern has its own place, in the order of the elements.
-bool Ascending(const View& v) {
-  int64_t reach = v.bytes;
-  for (int d = isa::kFreeDims - 1; d >= 0; --d) {
-    if (v.size[d] == 1) continue;
-    if (v.stride[d] < reach) return false;
-    reach += (v.size[d] - 1) * v.stride[d];
-  }
-  return true;
-}
 
 // Offset of each free element.
 std::vector<ptrdiff_t> OffsetsOf(const View& v) {
@@ -66,13 +49,11 @@ bool WindowPlan::Accepts(const View& whole, const WindowProduct& product) {
     return false;
   }
   if (whole.dtype != isa::DType::kF32 || part.dtype != isa::DType::kF32) return false;
-  if (!whole.FreeContiguous() || !Ascending(part)) return false;
+  if (!whole.FreeContiguous()) return false;
   if (part.partitions != whole.partitions || part.pitch != whole.pitch) return false;
   const ptrdiff_t first = part.base - whole.base;
-  ptrdiff_t last = first;
-  for (int d = 0; d < isa::kFreeDims; ++d) last += (part.size[d] - 1) * part.stride[d];
-  if (first < 0 || first % 4 != 0 || last % 4 != 0 || last >= whole.free() * 4) return false;
-  return !Align({WalkOf(OnePartition(part)), WalkOf(OnePartition(moving))}).empty();
+  if (first < 0 || first % 4 != 0 || first + ReachOf(part) > whole.free() * 4) return false;
+  return Parts::Possible(part, moving);
 }
 
 bool WindowPlan::Finite(const View& stationary) {
@@ -110,7 +91,7 @@ WindowPlan::WindowPlan(const DecodeContext& context, const View& whole,
     slot.in_place = p.moving.dtype == isa::DType::kF32 && p.moving.FreeContiguous() &&
                     p.moving.free() == columns_;
     in_place_ = in_place_ && slot.in_place;
-    FindParts(p.dst, slot);
+    slot.parts = Parts(p.dst, (p.dst.base - dst_.base) / 4, p.moving, columns_);
     if (blocks_.empty() || blocks_.back().depth + slot.depth > most) {
       blocks_.push_back({slots_.size(), slots_.size(), 0});
     }
@@ -124,54 +105,6 @@ int64_t WindowPlan::multiplications() const {
   int64_t depth = 0;
   for (const Slot& s : slots_) depth += s.moving.partitions;
   return depth * columns_ * rows();
-}
-
-// The runs of elements that are evenly spaced on both sides, cut at every 16 columns.
-void WindowPlan::FindParts(const View& part, Slot& slot) const {
-  const std::vector<JointDimension> dims =
-      Align({WalkOf(OnePartition(part)), WalkOf(OnePartition(slot.moving))});
-  const JointDimension& inner = dims.back();
-  std::vector<std::vector<GatherPart>> of(columns_ / kLanes + 1);
-  std::vector<int64_t> index(dims.size(), 0);
-  const auto add = [&](int64_t column, int64_t count, ptrdiff_t offset, ptrdiff_t stride) {
-    while (count > 0) {
-      const int64_t lane = column % kLanes, n = std::min(count, kLanes - lane);
-      GatherPart p;
-      p.offset = offset - lane * stride;
-      p.stride = static_cast<int32_t>(stride);
-      p.first = static_cast<uint8_t>(lane);
-      p.last = static_cast<uint8_t>(lane + n);
-      of[column / kLanes].push_back(p);
-      column += n;
-      offset += n * stride;
-      count -= n;
-    }
-  };
-  for (;;) {
-    ptrdiff_t to = part.base - dst_.base, from = 0;
-    for (size_t d = 0; d + 1 < dims.size(); ++d) {
-      to += index[d] * dims[d].stride[0];
-      from += index[d] * dims[d].stride[1];
-    }
-    if (inner.stride[0] == 4 || inner.n == 1) {
-      add(to / 4, inner.n, from, inner.stride[1]);
-    } else {
-      for (int64_t i = 0; i < inner.n; ++i) {
-        add((to + i * inner.stride[0]) / 4, 1, from + i * inner.stride[1], inner.stride[1]);
-      }
-    }
-    int d = static_cast<int>(dims.size()) - 2;
-    for (; d >= 0; --d) {
-      if (++index[d] < dims[d].n) break;
-      index[d] = 0;
-    }
-    if (d < 0) break;
-  }
-  for (std::vector<GatherPart>& parts : of) {
-    slot.first.push_back(static_cast<int32_t>(slot.parts.size()));
-    slot.parts.insert(slot.parts.end(), parts.begin(), parts.end());
-  }
-  slot.first.push_back(static_cast<int32_t>(slot.parts.size()));
 }
 
 class WindowStep final : public Step {
@@ -327,8 +260,8 @@ class WindowStep final : public Step {
         g.rows = std::min(kGatherRows, slot.moving.partitions - r);
         for (int64_t c = 0; c < width; c += kLanes) {
           const int64_t v = (column + c) / kLanes;
-          g.parts = slot.parts.data() + slot.first[v];
-          g.count = slot.first[v + 1] - slot.first[v];
+          g.parts = slot.parts.begin(v);
+          g.count = slot.parts.count(v);
           g.out = out + (plan_->bf16_ != nullptr ? r / 2 : r) * kColumns + c;
           slot.gather(g);
         }

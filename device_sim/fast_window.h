@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "device_sim/fast_parts.h"
 #include "device_sim/fast_step.h"
 #include "device_sim/kernels_gather.h"
 
@@ -41,16 +42,13 @@ class WindowPlan {
     int64_t depth = 0;      // contracted rows in the panels
     bool in_place = false;  // the panel kernel may read the operand itself
     kernels::GatherFn gather = nullptr;
-    std::vector<int32_t> first;  // part of each 16 columns; one more at the end
-    std::vector<kernels::GatherPart> parts;
+    Parts parts;
   };
   // Products whose panel of columns is gathered together.
   struct Block {
     size_t first, last;
     int64_t depth;
   };
-
-  void FindParts(const View& part, Slot& slot) const;
 
   const kernels::MatmulFn matmul_;
   kernels::Bf16PanelFn bf16_ = nullptr;  // null: in fp32

@@ -1,9 +1,11 @@
 // Convolutions on the fast executor against the interpreter: shifted windows over an image whose
 // edge taps reach part of a PSUM tile only, of random shapes, strides and types, one after another.
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <random>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -73,17 +75,8 @@ class Convolutions {
       // The middle tap reaches everything.
       for (const int tap : {4, 0, 1, 2, 3, 5, 6, 7, 8}) {
         const int dy = tap / 3 - 1, dx = tap % 3 - 1;
-        const auto first = [&](int d, int from) {
-          int i = from;
-          while (i * stride + d < 0) ++i;
-          return i;
-        };
-        const auto last = [&](int d, int size, int to) {
-          while (to > 0 && (to - 1) * stride + d >= size) --to;
-          return to;
-        };
-        const int ya = first(dy, y0), yb = last(dy, in.height, y0 + n);
-        const int xa = first(dx, 0), xb = last(dx, in.width, width);
+        const auto [ya, yb] = Reached(dy, stride, in.height, y0, y0 + n);
+        const auto [xa, xb] = Reached(dx, stride, in.width, 0, width);
         if (ya >= yb || xa >= xb) continue;
         const bool all = ya == y0 && yb == y0 + n && xa == 0 && xb == width;
         const Operand dst = all ? whole
@@ -105,6 +98,45 @@ class Convolutions {
       }
     }
     return {result, out_channels, height, width};
+  }
+
+  // The same by channel, on the vector engines, in parts of the height and with the taps in any
+  // order.
+  Image Depthwise(const Image& in, int stride) {
+    const int height = (in.height - 1) / stride + 1, width = (in.width - 1) / stride + 1;
+    std::vector<float> values(in.channels * 9);
+    for (float& x : values) x = Value();
+    const uint32_t file =
+        b_.Constant(absl::StrCat("weights", files_++), DType::kF32, {in.channels, 9},
+                    std::string(reinterpret_cast<const char*>(values.data()), values.size() * 4));
+    const Operand weights = b_.SbufTile(in.channels, 9);
+    b_.Copy(weights.var, file);
+    const Operand result = b_.SbufTile(in.channels, height * width);
+    Instruction zero = Make(Opcode::kMemset, result);
+    zero.imm0 = Value();
+    b_.Do(Engine::kDve, zero);
+    const int rows = Int(1, height);
+    for (int y0 = 0; y0 < height; y0 += rows) {
+      std::vector<int> taps = {0, 1, 2, 3, 4, 5, 6, 7, 8};
+      std::shuffle(taps.begin(), taps.end(), random_);
+      for (const int tap : taps) {
+        const int dy = tap / 3 - 1, dx = tap % 3 - 1;
+        const auto [ya, yb] = Reached(dy, stride, in.height, y0, std::min(height, y0 + rows));
+        const auto [xa, xb] = Reached(dx, stride, in.width, 0, width);
+        if (ya >= yb || xa >= xb) continue;
+        const Operand to = Pattern(result, {yb - ya, xb - xa}, {width, 1}, ya * width + xa);
+        Instruction i = Make(Opcode::kScalarTensorTensor, to,
+                             Pattern(in.tile, {yb - ya, xb - xa}, {stride * in.width, stride},
+                                     (ya * stride + dy) * in.width + xa * stride + dx),
+                             to, Int(0, 7) == 0 ? Operand() : Pattern(weights, {1}, {1}, tap));
+        i.op0 = isa::AluOp::kMultiply;
+        i.op1 = isa::AluOp::kAdd;
+        i.imm0 = Value();
+        b_.Do(Int(0, 1) == 0 ? Engine::kDve : Engine::kPool, i);
+        if (Int(0, 15) == 0) b_.Do(Engine::kDve, Halved(to));
+      }
+    }
+    return {result, in.channels, height, width};
   }
 
   void Store(const Image& image) {
@@ -135,6 +167,20 @@ class Convolutions {
   }
 
  private:
+  static Instruction Halved(const Operand& o) {
+    Instruction i = Make(Opcode::kTensorScalar, o, o);
+    i.op0 = isa::AluOp::kMultiply;
+    i.imm0 = 0.5f;
+    return i;
+  }
+
+  // The indices in [from, to) whose source at the distance d is within the size.
+  static std::pair<int, int> Reached(int d, int stride, int size, int from, int to) {
+    while (from * stride + d < 0) ++from;
+    while (to > 0 && (to - 1) * stride + d >= size) --to;
+    return {from, to};
+  }
+
   // The same by a vector instruction.
   static Instruction Scaled(Instruction i) {
     i.opcode = Opcode::kTensorScalar;
@@ -181,6 +227,27 @@ TEST(FastWindow, ChainsOfConvolutionsAgreeWithTheInterpreter) {
     for (int k = c.Int(1, 3); k > 0; --k) {
       image = c.Convolve(image, channels(), c.Int(1, 3), type(), false);
       c.Store(image);
+    }
+    c.ExpectAgreement();
+    if (HasFatalFailure()) return;
+  }
+}
+
+TEST(FastWindow, ChainsOfDepthwiseConvolutionsAgreeWithTheInterpreter) {
+  const uint64_t seed = TestSeed();
+  for (uint64_t n = 0; n < 80; ++n) {
+    SCOPED_TRACE(absl::StrCat("GLIA_TEST_SEED=", seed + n));
+    Convolutions c(seed + n);
+    const DType type = c.Int(0, 1) == 0 ? DType::kF32 : DType::kBf16;
+    Image image = c.Input(c.Int(1, 128), c.Int(1, 20), c.Int(1, 40), type);
+    for (int k = c.Int(1, 3); k > 0; --k) {
+      image = c.Depthwise(image, c.Int(1, 3));
+      c.Store(image);
+      if (c.Int(0, 1) == 0) {
+        image = c.Convolve(image, c.Int(1, 128), 1, c.Int(0, 1) == 0 ? DType::kF32 : DType::kBf16,
+                           false);
+        c.Store(image);
+      }
     }
     c.ExpectAgreement();
     if (HasFatalFailure()) return;
