@@ -27,8 +27,15 @@ struct TensorScalar {
   RowAlu<T> alu0, alu1;
   ScalarArgument<T> s0, s1;
   bool reverse0, reverse1, second;
+  kernels::TernaryF32Fn both = nullptr;  // neither is reversed
   void operator()(const Row<T>* in, T* out, size_t n, T*) const {
     const Row<T> scalar = s0.Get(in);
+    if constexpr (std::is_same_v<T, float>) {
+      if (both != nullptr && scalar.scalar && !in[0].scalar) {
+        const Row<T> other = s1.Get(in);
+        return both(in[0].p, *scalar.p, other.p, other.scalar, out, n);
+      }
+    }
     reverse0 ? alu0(scalar, in[0], out, n) : alu0(in[0], scalar, out, n);
     if (!second) return;
     const Row<T> value = {out, false}, next = s1.Get(in);
@@ -40,7 +47,14 @@ template <class T>
 struct ScalarTensorTensor {
   RowAlu<T> alu0, alu1;
   ScalarArgument<T> s;
+  kernels::TernaryF32Fn both = nullptr;
   void operator()(const Row<T>* in, T* out, size_t n, T* spare) const {
+    if constexpr (std::is_same_v<T, float>) {
+      const Row<T> scalar = s.Get(in);
+      if (both != nullptr && scalar.scalar && !in[0].scalar) {
+        return both(in[0].p, *scalar.p, in[1].p, in[1].scalar, out, n);
+      }
+    }
     alu0(in[0], s.Get(in), spare, n);
     alu1(Row<T>{spare, false}, in[1], out, n);
   }
@@ -152,6 +166,12 @@ class Decoder {
   RowAlu<T> Alu(isa::AluOp op) const {
     return RowAlu<T>(kernels(), op, type());
   }
+  // The kernel that does both operations, or null.
+  template <class T>
+  kernels::TernaryF32Fn Both() const {
+    if (!std::is_same_v<T, float>) return nullptr;
+    return kernels().ternary_f32[static_cast<int>(i_.op0)][static_cast<int>(i_.op1)];
+  }
 
  private:
   struct Buffered final : Step {
@@ -200,13 +220,15 @@ void EmitTensorScalar(Decoder& d, int s0, int s1) {
   c.reverse0 = (i.flags & isa::kReverse0) != 0;
   c.reverse1 = (i.flags & isa::kReverse1) != 0;
   c.second = i.op1 != isa::AluOp::kBypass;
+  if (c.second && !c.reverse0 && !c.reverse1) c.both = d.Both<T>();
   d.Emit<T>(c);
 }
 
 template <class T>
 void EmitScalarTensorTensor(Decoder& d, int s) {
   const isa::Instruction& i = d.instruction();
-  d.Emit<T>(ScalarTensorTensor<T>{d.Alu<T>(i.op0), d.Alu<T>(i.op1), {s, Immediate<T>(i.imm0)}});
+  d.Emit<T>(ScalarTensorTensor<T>{
+      d.Alu<T>(i.op0), d.Alu<T>(i.op1), {s, Immediate<T>(i.imm0)}, d.Both<T>()});
 }
 
 void EmitActivate(Decoder& d, const DecodeContext& context, Steps& steps) {

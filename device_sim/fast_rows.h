@@ -26,6 +26,17 @@ class Cursor {
  public:
   Cursor(const Walk& walk, uint8_t* base) : walk_(&walk), p_(base), left_(walk.d[walk.dims - 1].n) {}
 
+  // The next n elements where they are, if they lie `stride` apart; null, and not taken, if not.
+  uint8_t* TakeInPlace(int64_t n, ptrdiff_t stride) {
+    const Dimension& inner = walk_->d[walk_->dims - 1];
+    if (left_ < n || (inner.stride != stride && inner.n > 1)) return nullptr;
+    uint8_t* const p = p_;
+    left_ -= n;
+    p_ += n * inner.stride;
+    if (left_ == 0) Next(inner);
+    return p;
+  }
+
   // Calls f(address, stride, count, done) for the runs that make up the next n elements.
   template <class F>
   void Take(int64_t n, F&& f) {
@@ -115,6 +126,10 @@ class RowStep final : public Step {
       load_[i] = RowIo<T>::LoadOf(k, v.dtype);
     }
     store_ = RowIo<T>::StoreOf(k, out.dtype, out_signed);
+    in_place_[0] = std::is_same_v<T, float> && out.dtype == isa::DType::kF32;
+    for (int i = 0; i < inputs_; ++i) {
+      in_place_[i + 1] = std::is_same_v<T, float> && in[i].view.dtype == isa::DType::kF32;
+    }
     PlanDirect(out, in);
   }
 
@@ -223,20 +238,35 @@ class RowStep final : public Step {
       return Cursor(s.walk, s.base + repeat * s.repeat);
     };
     Cursor from[3] = {source(1), source(2), source(3)};
-    T* const out = RowIo<T>::Scratch(rows, 4);
     const int64_t elements = operand_[0].walk.elements;
     for (int64_t done = 0; done < elements; done += kBlock) {
       const int64_t n = std::min(kBlock, elements - done);
       Row<T> row[kMaxTogether];
       for (int i = 0; i < inputs_; ++i) {
         T* const in = RowIo<T>::Scratch(rows, i);
+        if constexpr (std::is_same_v<T, float>) {
+          if (const uint8_t* p = from[i].TakeInPlace(n, 0); p != nullptr) {
+            load_[i](p, 0, in, 1);
+            row[i] = {in, true};
+            continue;
+          }
+        }
+        if (in_place_[i + 1]) {
+          if (const uint8_t* p = from[i].TakeInPlace(n, sizeof(T)); p != nullptr) {
+            row[i] = {reinterpret_cast<const T*>(p), false};
+            continue;
+          }
+        }
         from[i].Take(n, [&](uint8_t* p, ptrdiff_t stride, int64_t count, int64_t at) {
           load_[i](p, stride, in + at, static_cast<size_t>(count));
         });
         row[i] = {in, false};
       }
+      uint8_t* const place = in_place_[0] ? to.TakeInPlace(n, sizeof(T)) : nullptr;
+      T* const out = place != nullptr ? reinterpret_cast<T*>(place) : RowIo<T>::Scratch(rows, 4);
       compute_(row, out, static_cast<size_t>(n), RowIo<T>::Scratch(rows, 5));
       if (total != nullptr) Sum(out, n, total);
+      if (place != nullptr) continue;
       to.Take(n, [&](uint8_t* p, ptrdiff_t stride, int64_t count, int64_t at) {
         store_(out + at, p, stride, static_cast<size_t>(count));
       });
@@ -256,6 +286,7 @@ class RowStep final : public Step {
   const View sums_;
   int64_t repeat_ = 1;
   Source operand_[kMaxTogether];  // 0: the result
+  bool in_place_[kMaxTogether] = {};  // it is of type T
   typename RowIo<T>::Load load_[3] = {};
   typename RowIo<T>::Store store_ = nullptr;
   kernels::ReduceF32Fn add_ = nullptr;

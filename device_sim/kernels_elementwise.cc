@@ -266,6 +266,32 @@ void BinaryF32(const float* a, bool a_scalar, const float* b, bool b_scalar, flo
   }
 }
 
+template <class Op0, class Op1>
+void TernaryF32(const float* a, float s, const float* b, bool b_scalar, float* out, size_t n) {
+  const DF d;
+  const VF vs = hn::Set(d, s);
+  if (b_scalar) {
+    const VF vb = hn::Set(d, *b);
+    ForVectors(
+        n,
+        [&](size_t i) { hn::StoreU(Op1::Do(Op0::Do(hn::LoadU(d, a + i), vs), vb), d, out + i); },
+        [&](size_t i, auto m) {
+          hn::BlendedStore(Op1::Do(Op0::Do(hn::MaskedLoad(m, d, a + i), vs), vb), m, d, out + i);
+        });
+  } else {
+    ForVectors(
+        n,
+        [&](size_t i) {
+          hn::StoreU(Op1::Do(Op0::Do(hn::LoadU(d, a + i), vs), hn::LoadU(d, b + i)), d, out + i);
+        },
+        [&](size_t i, auto m) {
+          hn::BlendedStore(
+              Op1::Do(Op0::Do(hn::MaskedLoad(m, d, a + i), vs), hn::MaskedLoad(m, d, b + i)), m, d,
+              out + i);
+        });
+  }
+}
+
 // Folds four independent vectors, then their lanes, then the rest.
 template <class Op>
 float ReduceF32(const float* in, size_t n) {
@@ -501,6 +527,20 @@ ElementwiseKernels ElementwiseForTarget() {
   f32(AluOp::kLogicalAnd, &BinaryF32<OpLogicalAnd>);
   f32(AluOp::kLogicalOr, &BinaryF32<OpLogicalOr>);
   f32(AluOp::kLogicalXor, &BinaryF32<OpLogicalXor>);
+
+  const auto ternary = [&](AluOp op0, AluOp op1, TernaryF32Fn f) {
+    k.ternary_f32[static_cast<int>(op0)][static_cast<int>(op1)] = f;
+  };
+  ternary(AluOp::kAdd, AluOp::kAdd, &TernaryF32<OpAdd, OpAdd>);
+  ternary(AluOp::kAdd, AluOp::kMultiply, &TernaryF32<OpAdd, OpMultiply>);
+  ternary(AluOp::kAdd, AluOp::kMax, &TernaryF32<OpAdd, OpMax>);
+  ternary(AluOp::kAdd, AluOp::kMin, &TernaryF32<OpAdd, OpMin>);
+  ternary(AluOp::kMultiply, AluOp::kAdd, &TernaryF32<OpMultiply, OpAdd>);
+  ternary(AluOp::kMultiply, AluOp::kMultiply, &TernaryF32<OpMultiply, OpMultiply>);
+  ternary(AluOp::kMultiply, AluOp::kSubtract, &TernaryF32<OpMultiply, OpSubtract>);
+  ternary(AluOp::kMultiply, AluOp::kMax, &TernaryF32<OpMultiply, OpMax>);
+  ternary(AluOp::kSubtract, AluOp::kMultiply, &TernaryF32<OpSubtract, OpMultiply>);
+  ternary(AluOp::kMax, AluOp::kMin, &TernaryF32<OpMax, OpMin>);
 
   const auto i64 = [&](AluOp op, BinaryI64Fn f) { k.binary_i64[static_cast<int>(op)] = f; };
   i64(AluOp::kAdd, &AddI64);

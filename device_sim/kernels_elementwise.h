@@ -21,6 +21,8 @@ using StoreI64Fn = void (*)(const int64_t* src, uint8_t* dst, ptrdiff_t stride, 
 // out[i] = a[i] op b[i]; a (b) is one value for all i where a_scalar (b_scalar). Not both.
 using BinaryF32Fn = void (*)(const float* a, bool a_scalar, const float* b, bool b_scalar, float* out,
                              size_t n);
+// out[i] = (a[i] op0 s) op1 b[i], each rounded; b is one value for all i where b_scalar.
+using TernaryF32Fn = void (*)(const float* a, float s, const float* b, bool b_scalar, float* out, size_t n);
 using BinaryI64Fn = void (*)(const int64_t* a, bool a_scalar, const int64_t* b, bool b_scalar,
                              int64_t* out, size_t n);
 // out[i] = fn(in[i] * scale + bias), `parameter` being fn's own.
@@ -37,6 +39,7 @@ struct ElementwiseKernels {
   StoreI64Fn store_i64[kDTypeCount] = {};
   StoreI64Fn store_u64[kDTypeCount] = {};  // the 64 bits are unsigned: differs for float types
   BinaryF32Fn binary_f32[kAluOpCount] = {};
+  TernaryF32Fn ternary_f32[kAluOpCount][kAluOpCount] = {};  // [op0][op1], of the frequent ones
   BinaryI64Fn binary_i64[kAluOpCount] = {};  // where signedness does not matter, or signed
   UnaryF32Fn unary_f32[kActFnCount] = {};
   ReduceF32Fn reduce_f32[kAluOpCount] = {};
