@@ -50,6 +50,7 @@ class FastExecutor final : public Executor {
     RunStatistics statistics;
     for (size_t s = 0;;) {
       const fast::TranslatedSegment& segment = segments_[s];
+      context.epoch = fast::Identities::Next();
       for (size_t i = 0; i < segment.steps.size(); ++i) {
         if (!segment.steps[i]->Run(context)) return Locate(s, segment.origin[i], context.error);
       }

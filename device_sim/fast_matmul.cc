@@ -5,6 +5,7 @@
 #include <memory>
 #include <utility>
 
+#include "device_sim/fast_pack.h"
 #include "device_sim/fast_step.h"
 
 namespace glia::device::fast {
@@ -20,70 +21,28 @@ constexpr int64_t kColumns = kernels::kBf16Columns;
 static_assert(kColumns == kernels::kMatmulColumns);
 // With fewer rows than this, packing the columns costs more than it saves.
 constexpr int64_t kPackAbove = 24;
-// Contracted elements whose panel of columns stays in the second-level cache.
-constexpr int64_t kBlockBytes = 128 << 10;
-
-// Adjacent or strided elements of a row, and where they go.
-struct Piece {
-  ptrdiff_t offset;
-  ptrdiff_t stride;
-  int64_t count;
-  int64_t at;
-};
-
-// Elements [first, first + n) of one partition of the view.
-void PiecesOf(const View& v, int64_t first, int64_t n, std::vector<Piece>& pieces) {
-  pieces.clear();
-  int64_t index[isa::kFreeDims];
-  int64_t rest = first;
-  for (int d = isa::kFreeDims - 1; d >= 0; --d) {
-    index[d] = rest % v.size[d];
-    rest /= v.size[d];
-  }
-  constexpr int kInner = isa::kFreeDims - 1;
-  for (int64_t done = 0; done < n;) {
-    ptrdiff_t offset = 0;
-    for (int d = 0; d < isa::kFreeDims; ++d) offset += index[d] * v.stride[d];
-    const int64_t count = std::min(n - done, v.size[kInner] - index[kInner]);
-    const bool continues =
-        !pieces.empty() && pieces.back().stride == v.stride[kInner] &&
-        pieces.back().offset + pieces.back().count * pieces.back().stride == offset;
-    if (continues) {
-      pieces.back().count += count;
-    } else {
-      pieces.push_back({offset, v.stride[kInner], count, done});
-    }
-    done += count;
-    index[kInner] = 0;
-    for (int d = kInner - 1; d >= 0; --d) {
-      if (++index[d] < v.size[d]) break;
-      index[d] = 0;
-    }
-  }
-}
+// A panel of columns of this many contracted rows, and as many rows of the other side, stay in the
+// second-level cache.
+constexpr int64_t kBlockRows = 800;
+constexpr int64_t kLine = 64;
 
 // Buffers of a thread, grown at first use.
 struct Scratch {
-  std::vector<float> rows, columns, result;
-  std::vector<Piece> pieces;
+  PanelBuffer rows, columns, result;
   static Scratch& Get() {
     static thread_local Scratch scratch;
     return scratch;
-  }
-  static float* Of(std::vector<float>& buffer, int64_t size) {
-    if (static_cast<int64_t>(buffer.size()) < size) buffer.resize(size);
-    return buffer.data();
   }
 };
 
 class MatmulStep final : public Step {
  public:
-  MatmulStep(const DecodeContext& context, const View& dst, std::vector<Product> products,
+  MatmulStep(const DecodeContext& context, const View& dst, const std::vector<Product>& products,
              bool accumulate)
       : matmul_(context.matmul),
-        load_(context.kernels.load_f32),
         accumulate_(accumulate),
-        dst_(dst) {
+        dst_(dst),
+        packer_(context.kernels, false) {
     const int64_t m = products[0].stationary.free(), n = products[0].moving.free();
     const auto padded = [](int64_t rows, int64_t columns) {
       return rows * ((columns + 15) / 16 * 16);
@@ -93,15 +52,20 @@ class MatmulStep final : public Step {
     n_ = swapped_ ? m : n;
     direct_ = !swapped_ && dst_.FreeContiguous();
     bool bf16 = true, plain = true;
-    for (Product& p : products) {
-      if (swapped_) std::swap(p.stationary, p.moving);
-      slots_.push_back({p.stationary, p.moving});
-      k_ += p.stationary.partitions;
+    rows_.known = columns_.known = true;
+    for (const Product& p : products) {
+      rows_.Add(swapped_ ? p.moving : p.stationary, swapped_ ? p.of_moving : p.of_stationary);
+      columns_.Add(swapped_ ? p.stationary : p.moving, swapped_ ? p.of_stationary : p.of_moving);
+      const View& v = columns_.slots.back();
       bf16 = bf16 && p.stationary.dtype == isa::DType::kBf16 && p.moving.dtype == isa::DType::kBf16;
-      plain = plain && p.moving.dtype == isa::DType::kF32 && p.moving.FreeContiguous();
+      plain = plain && v.dtype == isa::DType::kF32 && v.FreeContiguous();
     }
     bf16_ = bf16 ? kernels::GetBf16Panel() : nullptr;
-    in_place_ = plain && m_ <= kPackAbove;
+    packer_ = Packer(context.kernels, bf16_ != nullptr);
+    in_place_ = bf16_ == nullptr && plain && m_ <= kPackAbove;
+    PlanBlocks();
+    Identify(context, rows_, m_, kRows);
+    if (!in_place_) Identify(context, columns_, n_, kColumns);
     for (int64_t e = 0; e < dst_.free() && !direct_; ++e) {
       int64_t rest = e;
       ptrdiff_t offset = 0;
@@ -116,33 +80,110 @@ class MatmulStep final : public Step {
   bool Run(RunContext& context) override {
     const int threads = context.pool->threads();
     if (threads == 1 || m_ * n_ * k_ < kParallelMultiplications) {
-      Compute(0, m_, 0, n_);
+      Compute(context.epoch, 0, m_, 0, n_);
       return true;
     }
     // Never along the contraction: a sum does not depend on the number of threads.
     const bool by_columns = n_ >= 2 * kColumns * threads || m_ < 2 * kRows * threads;
-    const int64_t unit = by_columns ? (n_ >= 8 * kColumns * threads ? kColumns : 16) : kRows;
+    const bool by_panels = columns_.packed != nullptr || n_ >= 8 * kColumns * threads;
+    const int64_t unit = by_columns ? (by_panels ? kColumns : 16) : kRows;
     const int64_t units = ((by_columns ? n_ : m_) + unit - 1) / unit;
     const int parts = static_cast<int>(std::min<int64_t>(threads, units));
     context.pool->ForEach(parts, [&](int part) {
       const int64_t begin = units * part / parts * unit, end = units * (part + 1) / parts * unit;
       if (by_columns) {
-        Compute(0, m_, begin, std::min(n_, end));
+        Compute(context.epoch, 0, m_, begin, std::min(n_, end));
       } else {
-        Compute(begin, std::min(m_, end), 0, n_);
+        Compute(context.epoch, begin, std::min(m_, end), 0, n_);
       }
     });
     return true;
   }
 
+  // Rows that the step after this one reads from far away.
+  void SetNext(const MatmulStep& next) {
+    if (next.rows_.constant && next.rows_.packed == nullptr) next_ = next.rows_.slots;
+  }
+
  private:
-  struct Slot {
-    View rows, columns;
-    int64_t k() const { return rows.partitions; }
+  // One side of the product: what is contracted, slot after slot.
+  struct Side {
+    std::vector<View> slots;
+    std::vector<uint64_t> identity;
+    bool known = true;                          // identity tells equal contents
+    bool constant = true;                       // never changes
+    std::shared_ptr<const PanelBuffer> packed;  // of a constant
+    std::shared_ptr<Identities::List> list;
+
+    void Add(const View& v, const Product::Known& of) {
+      slots.push_back(v);
+      known = known && of.identity != 0;
+      constant = constant && of.constant;
+      for (const uint64_t x :
+           {of.identity, reinterpret_cast<uint64_t>(v.base), static_cast<uint64_t>(v.partitions),
+            static_cast<uint64_t>(v.free())}) {
+        identity.push_back(x);
+      }
+    }
   };
 
+  // Slots [first, last): rows [at, at + rows) of the packed panels.
+  struct Block {
+    size_t first, last;
+    int64_t at, rows;
+  };
+
+  void PlanBlocks() {
+    for (size_t s = 0; s < rows_.slots.size(); ++s) {
+      k_ += rows_.slots[s].partitions;
+      const int64_t rows = packer_.RowsOf(rows_.slots[s]);
+      if (blocks_.empty() || blocks_.back().rows + rows > kBlockRows) {
+        blocks_.push_back({s, s, packed_k_, 0});
+      }
+      blocks_.back().last = s + 1;
+      blocks_.back().rows += rows;
+      packed_k_ += rows;
+    }
+  }
+
+  int64_t PanelWords(int64_t width) const { return packed_k_ * width; }
+  int64_t PackedWords(int64_t n, int64_t width) const {
+    return (n + width - 1) / width * PanelWords(width);
+  }
+
+  // Packs constants of bf16, whose pairs take time to make; fp32 would only be there twice.
+  void Identify(const DecodeContext& context, Side& side, int64_t n, int64_t width) {
+    if (context.identities == nullptr || !side.known) return;
+    side.list = context.identities->Find(side.identity, width);
+    if (!side.constant || bf16_ == nullptr) return;
+    if (side.list->packed.expired()) {
+      auto buffer = std::make_shared<PanelBuffer>();
+      packer_.Pack(side.slots, 0, n, width, buffer->Get(PackedWords(n, width)), PanelWords(width));
+      side.packed = std::move(buffer);
+      side.list->packed = side.packed;
+    } else {
+      side.packed = side.list->packed.lock();
+    }
+  }
+
+  // Panels of elements [first, first + n) of a side over all of the contraction: packed before or
+  // to be used again; null if they are better packed block by block.
+  const float* Whole(const Side& side, uint64_t epoch, int64_t first, int64_t n,
+                     int64_t width) const {
+    if (side.packed != nullptr) return side.packed->data() + first / width * PanelWords(width);
+    const int64_t words = PackedWords(n, width);
+    if (side.constant || side.list == nullptr || side.list->uses < 2 ||
+        words > PackCache::kMaxWords) {
+      return nullptr;
+    }
+    const PackCache::Found found =
+        PackCache::OfThread().Get({epoch, side.list->identity, first, n, width}, words);
+    if (!found.packed) packer_.Pack(side.slots, first, n, width, found.data, PanelWords(width));
+    return found.data;
+  }
+
   // Rows [r0, r1) and columns [c0, c1) of the result.
-  void Compute(int64_t r0, int64_t r1, int64_t c0, int64_t c1) const {
+  void Compute(uint64_t epoch, int64_t r0, int64_t r1, int64_t c0, int64_t c1) const {
     Scratch& scratch = Scratch::Get();
     const int64_t m = r1 - r0, n = c1 - c0;
     float* c;
@@ -152,220 +193,119 @@ class MatmulStep final : public Step {
       c = reinterpret_cast<float*>(dst_.base) + r0 * pitch + c0;
     } else {
       pitch = n;
-      c = Scratch::Of(scratch.result, m * n);
+      c = scratch.result.Get(m * n);
     }
+    const float* const all_rows = Whole(rows_, epoch, r0, m, kRows);
+    const float* const all_columns = in_place_ ? nullptr : Whole(columns_, epoch, c0, n, kColumns);
     bool accumulate = direct_ && accumulate_;
-    for (size_t first = 0; first < slots_.size();) {
-      // As many products as fill a block.
-      size_t last = first;
-      int64_t k = 0;
-      const int64_t most = kBlockBytes / (kColumns * (bf16_ != nullptr ? 2 : 4));
-      while (last < slots_.size() && (k == 0 || k + slots_[last].k() <= most)) {
-        k += bf16_ != nullptr ? (slots_[last].k() + 1) / 2 * 2 : slots_[last].k();
-        ++last;
+    for (const Block& block : blocks_) {
+      Panels rows = {all_rows + block.at * kRows, PanelWords(kRows)};
+      if (all_rows == nullptr) {
+        rows.words = block.rows * kRows;
+        float* const to = scratch.rows.Get((m + kRows - 1) / kRows * rows.words);
+        packer_.Pack(SlotsOf(rows_, block), r0, m, kRows, to, rows.words);
+        rows.data = to;
       }
-      Block(scratch, first, last, k, r0, m, c0, n, c, pitch, accumulate);
+      const Ahead ahead = AheadOf(block, r0, m);
+      if (in_place_) {
+        InPlace(block, rows, m, c0, n, c, pitch, accumulate);
+      } else {
+        for (int64_t j = 0; j < n; j += kColumns) {
+          const int64_t width = std::min(kColumns, n - j);
+          const float* columns =
+              all_columns + j / kColumns * PanelWords(kColumns) + block.at * kColumns;
+          if (all_columns == nullptr) {
+            float* const to = scratch.columns.Get(block.rows * kColumns);
+            packer_.Pack(SlotsOf(columns_, block), c0 + j, width, kColumns, to,
+                         block.rows * kColumns);
+            columns = to;
+          }
+          const bool more = all_columns == nullptr && j + kColumns < n;
+          const Ahead next = {SlotsOf(columns_, block), c0 + j + kColumns, kColumns};
+          const int64_t panels = (m + kRows - 1) / kRows;
+          for (int64_t p = 0; p < panels; ++p) {
+            if (more) Prefetch(next, p, panels);
+            Prefetch(ahead, j / kColumns * panels + p, (n + kColumns - 1) / kColumns * panels);
+            Tile(rows.data + p * rows.words, columns, block.rows, std::min(kRows, m - p * kRows),
+                 width, c + p * kRows * pitch + j, pitch, accumulate);
+          }
+        }
+      }
       accumulate = true;
-      first = last;
     }
     if (!direct_) Scatter(c, r0, m, c0, n);
   }
 
-  // c += or = the products [first, last), k contracted elements in all (rounded up to pairs for
-  // bf16).
-  void Block(Scratch& scratch, size_t first, size_t last, int64_t k, int64_t r0, int64_t m,
-             int64_t c0, int64_t n, float* c, ptrdiff_t pitch, bool accumulate) const {
-    const int64_t panels = (m + kRows - 1) / kRows;
-    float* const rows = Scratch::Of(scratch.rows, panels * kRows * k);
-    const int64_t packed_k = bf16_ != nullptr ? k / 2 : k;  // in elements of 4 bytes
-    PackRows(scratch, first, last, r0, m, packed_k, rows);
-    if (in_place_ && bf16_ == nullptr) {
-      int64_t done = 0;
-      for (size_t s = first; s < last; ++s) {
-        const View& v = slots_[s].columns;
-        for (int64_t p = 0; p < panels; ++p) {
-          MatmulTile t;
-          t.a = rows + p * kRows * k + done * kRows;
-          t.a_pitch = kRows;
-          t.b = reinterpret_cast<const float*>(v.base) + c0;
-          t.b_pitch = v.pitch / 4;
-          t.c = c + p * kRows * pitch;
-          t.c_pitch = pitch;
-          t.m = static_cast<int32_t>(std::min(kRows, m - p * kRows));
-          t.n = static_cast<int32_t>(n);
-          t.k = static_cast<int32_t>(v.partitions);
-          t.accumulate = accumulate || s > first;
-          matmul_(t);
-        }
-        done += v.partitions;
+  struct Panels {
+    const float* data;
+    int64_t words;  // from one to the next
+  };
+
+  static absl::Span<const View> SlotsOf(const Side& side, const Block& block) {
+    return absl::MakeConstSpan(side.slots).subspan(block.first, block.last - block.first);
+  }
+
+  void Tile(const float* a, const float* b, int64_t k, int64_t m, int64_t n, float* c,
+            ptrdiff_t pitch, bool accumulate) const {
+    if (bf16_ != nullptr) {
+      kernels::Bf16Panel t;
+      t.a = reinterpret_cast<const uint32_t*>(a);
+      t.b = reinterpret_cast<const uint32_t*>(b);
+      t.c = c;
+      t.c_pitch = pitch;
+      t.m = static_cast<int32_t>(m);
+      t.n = static_cast<int32_t>(n);
+      t.pairs = static_cast<int32_t>(k);
+      t.accumulate = accumulate;
+      return bf16_(t);
+    }
+    matmul_({a, b, c, kRows, kColumns, pitch, static_cast<int32_t>(m), static_cast<int32_t>(n),
+             static_cast<int32_t>(k), accumulate});
+  }
+
+  // A few rows: the columns are read where they are.
+  void InPlace(const Block& block, const Panels& rows, int64_t m, int64_t c0, int64_t n, float* c,
+               ptrdiff_t pitch, bool accumulate) const {
+    int64_t done = 0;
+    for (size_t s = block.first; s < block.last; ++s) {
+      const View& v = columns_.slots[s];
+      for (int64_t p = 0; p * kRows < m; ++p) {
+        matmul_({rows.data + p * rows.words + done * kRows,
+                 reinterpret_cast<const float*>(v.base) + c0, c + p * kRows * pitch, kRows,
+                 v.pitch / 4, pitch, static_cast<int32_t>(std::min(kRows, m - p * kRows)),
+                 static_cast<int32_t>(n), static_cast<int32_t>(v.partitions),
+                 accumulate || s > block.first});
       }
-      return;
-    }
-    float* const columns = Scratch::Of(scratch.columns, kColumns * packed_k);
-    for (int64_t j = 0; j < n; j += kColumns) {
-      const int64_t width = std::min(kColumns, n - j);
-      Pack<false>(scratch, first, last, c0 + j, width, columns);
-      for (int64_t p = 0; p < panels; ++p) {
-        if (j + kColumns < n) Prefetch(first, last, c0 + j + kColumns, p, panels);
-        const int64_t height = std::min(kRows, m - p * kRows);
-        if (bf16_ != nullptr) {
-          kernels::Bf16Panel t;
-          t.a = reinterpret_cast<const uint32_t*>(rows + p * kRows * packed_k);
-          t.b = reinterpret_cast<const uint32_t*>(columns);
-          t.c = c + p * kRows * pitch + j;
-          t.c_pitch = pitch;
-          t.m = static_cast<int32_t>(height);
-          t.n = static_cast<int32_t>(width);
-          t.pairs = static_cast<int32_t>(packed_k);
-          t.accumulate = accumulate;
-          bf16_(t);
-        } else {
-          MatmulTile t;
-          t.a = rows + p * kRows * k;
-          t.a_pitch = kRows;
-          t.b = columns;
-          t.b_pitch = kColumns;
-          t.c = c + p * kRows * pitch + j;
-          t.c_pitch = pitch;
-          t.m = static_cast<int32_t>(height);
-          t.n = static_cast<int32_t>(width);
-          t.k = static_cast<int32_t>(k);
-          t.accumulate = accumulate;
-          matmul_(t);
-        }
-      }
+      done += v.partitions;
     }
   }
 
-  // All panels of rows, the next one `packed_k` rows of the panel further.
-  void PackRows(Scratch& scratch, size_t first, size_t last, int64_t r0, int64_t m,
-                int64_t packed_k, float* out) const {
-    const auto adjacent = [&](const View& v) {
-      return v.FreeContiguous() && (v.dtype == isa::DType::kF32 || bf16_ != nullptr);
-    };
-    const int64_t whole = m / kRows;  // panels
-    bool fast = true;
-    for (size_t s = first; s < last; ++s) fast = fast && adjacent(slots_[s].rows);
-    for (int64_t p = fast ? whole : 0; p * kRows < m; ++p) {
-      Pack<true>(scratch, first, last, r0 + p * kRows, std::min(kRows, m - p * kRows),
-                 out + p * kRows * packed_k);
+  // What will be read next, to be brought nearer meanwhile: elements [first, first + n) of the
+  // slots.
+  struct Ahead {
+    absl::Span<const View> slots;
+    int64_t first = 0, n = 0;
+  };
+
+  // The rows to be packed after those of `block`, in this step or the next.
+  Ahead AheadOf(const Block& block, int64_t r0, int64_t m) const {
+    if (&block != &blocks_.back()) {
+      if (!rows_.constant || rows_.packed != nullptr) return {};
+      return {SlotsOf(rows_, *(&block + 1)), r0, m};
     }
-    if (!fast) return;
-    // Along the rows as they lie in memory, into all panels.
-    for (size_t s = first; s < last; ++s) {
-      const View& v = slots_[s].rows;
-      const uint8_t* const base = v.base + r0 * v.bytes;
-      static constexpr uint16_t kZeros[kRows] = {};
-      for (int64_t k = 0; k < v.partitions; k += bf16_ != nullptr ? 2 : 1, out += kRows) {
-        const uint8_t* const row = base + k * v.pitch;
-        for (int64_t p = 0; p < whole; ++p) {
-          float* const to = out + p * kRows * packed_k;
-          if (bf16_ == nullptr) {
-            std::memcpy(to, row + p * kRows * 4, kRows * 4);
-          } else {
-            const bool pair = k + 1 < v.partitions;
-            Interleave<kRows>(
-                row + p * kRows * 2,
-                pair ? row + v.pitch + p * kRows * 2 : reinterpret_cast<const uint8_t*>(kZeros),
-                to);
-          }
-        }
-      }
-    }
+    if (next_.empty()) return {};
+    const int64_t rows = next_[0].free();
+    return {next_, rows * r0 / m_, rows * m / m_};
   }
 
-  template <int64_t kWidth>
-  static void Interleave(const uint8_t* low, const uint8_t* high, float* out) {
-    uint16_t a[kWidth], b[kWidth];
-    uint32_t pairs[kWidth];
-    std::memcpy(a, low, sizeof(a));
-    std::memcpy(b, high, sizeof(b));
-    for (int64_t j = 0; j < kWidth; ++j) pairs[j] = a[j] | static_cast<uint32_t>(b[j]) << 16;
-    std::memcpy(out, pairs, sizeof(pairs));
-  }
-
-  // Elements [f0, f0 + n) of every contracted row of the products, one row (bf16: pair of rows)
-  // after another, each padded to the panel's width.
-  template <bool kSide>
-  void Pack(Scratch& scratch, size_t first, size_t last, int64_t f0, int64_t n, float* out) const {
-    constexpr int64_t kWidth = kSide ? kRows : kColumns;
-    for (size_t s = first; s < last; ++s) {
-      const View& v = kSide ? slots_[s].rows : slots_[s].columns;
-      PiecesOf(v, f0, n, scratch.pieces);
-      out = bf16_ != nullptr ? PackPairs<kWidth>(v, scratch.pieces, n, out)
-                             : PackFloats<kWidth>(v, scratch.pieces, n, out);
-    }
-  }
-
-  template <int64_t kWidth>
-  float* PackFloats(const View& v, const std::vector<Piece>& pieces, int64_t n, float* out) const {
-    const bool adjacent =
-        v.dtype == isa::DType::kF32 && pieces.size() == 1 && pieces[0].stride == 4;
-    const auto load = load_[static_cast<int>(v.dtype)];
-    for (int64_t k = 0; k < v.partitions; ++k, out += kWidth) {
-      const uint8_t* const row = v.base + k * v.pitch;
-      if (adjacent && n == kWidth) {
-        std::memcpy(out, row + pieces[0].offset, kWidth * 4);
-      } else if (v.dtype == isa::DType::kF32) {
-        for (const Piece& p : pieces)
-          CopyRow<uint32_t>(row + p.offset, p.stride, out + p.at, p.count);
-      } else {
-        for (const Piece& p : pieces)
-          load(row + p.offset, p.stride, out + p.at, static_cast<size_t>(p.count));
-      }
-    }
-    return out;
-  }
-
-  template <int64_t kWidth>
-  float* PackPairs(const View& v, const std::vector<Piece>& pieces, int64_t n, float* out) const {
-    const bool adjacent = pieces.size() == 1 && pieces[0].stride == 2;
-    uint16_t gathered[2][kWidth] = {};
-    for (int64_t k = 0; k < v.partitions; k += 2, out += kWidth) {
-      const uint16_t* half[2] = {gathered[0], gathered[1]};
-      for (int64_t i = 0; i < 2; ++i) {
-        const uint8_t* const row = v.base + (k + i) * v.pitch;
-        if (k + i == v.partitions) {
-          std::memset(gathered[i], 0, sizeof(gathered[i]));
-        } else if (adjacent) {
-          half[i] = reinterpret_cast<const uint16_t*>(row + pieces[0].offset);
-        } else {
-          for (const Piece& p : pieces)
-            CopyRow<uint16_t>(row + p.offset, p.stride, gathered[i] + p.at, p.count);
-        }
-      }
-      uint32_t* const to = reinterpret_cast<uint32_t*>(out);
-      const uint16_t* const a = half[0];
-      const uint16_t* const b = half[1];
-      if (n == kWidth) {
-        for (int64_t j = 0; j < kWidth; ++j) to[j] = a[j] | static_cast<uint32_t>(b[j]) << 16;
-      } else {
-        for (int64_t j = 0; j < n; ++j) to[j] = a[j] | static_cast<uint32_t>(b[j]) << 16;
-        for (int64_t j = n; j < kWidth; ++j) to[j] = 0;
-      }
-    }
-    return out;
-  }
-
-  template <class T>
-  static void CopyRow(const uint8_t* src, ptrdiff_t stride, void* dst, int64_t n) {
-    if (stride == sizeof(T)) {
-      std::memcpy(dst, src, n * sizeof(T));
-      return;
-    }
-    T* const out = static_cast<T*>(dst);
-    for (int64_t i = 0; i < n; ++i) std::memcpy(out + i, src + i * stride, sizeof(T));
-  }
-
-  // Brings a share of the next panel of columns nearer while this one is computed with.
-  void Prefetch(size_t first, size_t last, int64_t column, int64_t part, int64_t parts) const {
-    for (size_t s = first; s < last; ++s) {
-      const View& v = slots_[s].columns;
+  // The given one of so many parts.
+  static void Prefetch(const Ahead& ahead, int64_t part, int64_t parts) {
+    for (const View& v : ahead.slots) {
       if (v.size[0] * v.size[1] * v.size[2] != 1) return;
-      const uint8_t* const base = v.base + column * v.stride[isa::kFreeDims - 1];
-      const int64_t bytes = kColumns * v.stride[isa::kFreeDims - 1];
+      const uint8_t* const base = v.base + ahead.first * v.stride[isa::kFreeDims - 1];
+      const int64_t bytes = ahead.n * v.stride[isa::kFreeDims - 1];
       for (int64_t k = v.partitions * part / parts; k < v.partitions * (part + 1) / parts; ++k) {
-        for (int64_t b = 0; b < bytes; b += 64) __builtin_prefetch(base + k * v.pitch + b, 0, 2);
+        for (int64_t b = 0; b < bytes; b += kLine) __builtin_prefetch(base + k * v.pitch + b, 0, 2);
       }
     }
   }
@@ -382,12 +322,15 @@ class MatmulStep final : public Step {
   }
 
   const kernels::MatmulFn matmul_;
-  const kernels::LoadF32Fn* const load_;
   const bool accumulate_;
   const View dst_;
+  Packer packer_;
   kernels::Bf16PanelFn bf16_ = nullptr;  // null: in fp32
-  std::vector<Slot> slots_;
+  Side rows_, columns_;
+  std::vector<Block> blocks_;
+  std::vector<View> next_;
   int64_t m_ = 0, n_ = 0, k_ = 0;
+  int64_t packed_k_ = 0;            // rows of a panel
   bool swapped_ = false;            // rows are the moving operand's free elements
   bool direct_ = false;             // the result has the layout of dst
   bool in_place_ = false;           // columns are read where they are
@@ -398,7 +341,13 @@ class MatmulStep final : public Step {
 
 std::unique_ptr<Step> MakeMatmul(const DecodeContext& context, const View& dst,
                                  std::vector<Product> products, bool accumulate) {
-  return std::make_unique<MatmulStep>(context, dst, std::move(products), accumulate);
+  auto step = std::make_unique<MatmulStep>(context, dst, products, accumulate);
+  if (context.identities != nullptr) {
+    Step*& last = context.identities->last[context.lane];
+    if (last != nullptr) static_cast<MatmulStep*>(last)->SetNext(*step);
+    last = step.get();
+  }
+  return step;
 }
 
 }  // namespace glia::device::fast

@@ -8,6 +8,7 @@
 
 #include "absl/status/status.h"
 #include "device_sim/fast_memory.h"
+#include "device_sim/fast_pack.h"
 #include "device_sim/fast_threads.h"
 #include "device_sim/kernels_bf16.h"
 #include "device_sim/kernels_elementwise.h"
@@ -31,7 +32,8 @@ struct RunContext {
   Rows* rows = nullptr;           // of the calling thread
   Rows* all_rows = nullptr;       // one for each thread of the pool; rows is the first
   ThreadPool* pool = nullptr;
-  absl::Status error;             // why a step returned false
+  uint64_t epoch = 0;  // of this run of the segment; no other one of the process has it
+  absl::Status error;  // why a step returned false
 };
 
 class Step {
@@ -47,6 +49,8 @@ struct DecodeContext {
   const Memories& memories;
   const kernels::ElementwiseKernels& kernels;
   kernels::MatmulFn matmul;
+  Identities* identities = nullptr;  // null: operands of products are not told apart
+  int lane = 0;                      // steps of other lanes run at the same time
   // Sources of the instruction at hand that are read elsewhere than in SBUF: constants.
   struct Redirect {
     const isa::Operand* operand;
@@ -64,11 +68,13 @@ struct DecodeContext {
 
 // Each appends the steps of one valid instruction.
 using Steps = std::vector<std::unique_ptr<Step>>;
-// Activate, TensorTensor, TensorScalar, ScalarTensorTensor, Select, Reciprocal, and copies that convert.
+// Activate, TensorTensor, TensorScalar, ScalarTensorTensor, Select, Reciprocal, and copies that
+// convert.
 void DecodeElementwise(const DecodeContext& context, isa::Engine engine, const isa::Instruction& i,
                        Steps& steps);
 // Copies between equal types, fills, and other moves of bytes.
-void DecodeMove(const DecodeContext& context, isa::Engine engine, const isa::Instruction& i, Steps& steps);
+void DecodeMove(const DecodeContext& context, isa::Engine engine, const isa::Instruction& i,
+                Steps& steps);
 void DecodeReduce(const DecodeContext& context, isa::Engine engine, const isa::Instruction& i,
                   Steps& steps);
 // Everything else, row by row through the scalar reference.
@@ -76,13 +82,19 @@ void DecodeScalar(const DecodeContext& context, isa::Engine engine, const isa::I
                   Steps& steps);
 void DecodeDma(const DecodeContext& context, const isa::DmaDescriptor& d, Steps& steps);
 
-// dst = or += the sum of stationary^T . moving over the products, which all have the shape of dst. The
-// views are read at each run.
+// dst = or += the sum of stationary^T . moving over the products, which all have the shape of dst.
+// The views are read at each run, those of constants perhaps now.
 struct Product {
+  struct Known {
+    uint64_t identity =
+        0;  // equal numbers in a run of a segment: equal contents. 0: nothing is known
+    bool constant = false;
+  };
   View stationary, moving;
+  Known of_stationary, of_moving;
 };
-std::unique_ptr<Step> MakeMatmul(const DecodeContext& context, const View& dst, std::vector<Product> products,
-                                 bool accumulate);
+std::unique_ptr<Step> MakeMatmul(const DecodeContext& context, const View& dst,
+                                 std::vector<Product> products, bool accumulate);
 
 // A copy of the elements of `from` to `to` in order: equal element sizes and counts, no overlap.
 std::unique_ptr<Step> MakeCopy(const View& from, const View& to);

@@ -67,6 +67,7 @@ class Lanes final : public Step {
       own.rows = context.all_rows + lane;
       own.all_rows = context.all_rows;
       own.pool = context.pool;
+      own.epoch = context.epoch;
       for (const auto& step : lanes_[lane]) step->Run(own);  // none of them can fail
     };
     const int n = static_cast<int>(lanes_.size());
@@ -122,7 +123,7 @@ Translator::Translator(const isa::Program& program, const Memories& memories,
       pool_(pool),
       rows_(rows),
       storage_(storage),
-      context_{program, memories, kernels::GetElementwise(), kernels::GetMatmul(), {}} {
+      context_{program, memories, kernels::GetElementwise(), kernels::GetMatmul(), &lists_, 0, {}} {
   for (const uint8_t* c : constants) bindings_.push_back(const_cast<uint8_t*>(c));  // read only
 }
 
@@ -149,7 +150,7 @@ void Translator::Emit(const Group& group) {
     EmitWindows(group, node);
   } else {
     std::vector<Product> products;
-    for (const WindowProduct& p : group.products) products.push_back({p.stationary, p.moving});
+    for (const WindowProduct& p : group.products) products.push_back(p);
     node.steps.push_back(
         MakeMatmul(context_, group.dst_view, std::move(products), group.accumulate));
   }
@@ -266,10 +267,11 @@ void Translator::Matmul(const isa::Instruction& i, StreamPosition at,
   std::vector<Footprint> reads;
   std::vector<uint32_t> inputs;
   bool constant = true;  // the operand last resolved
-  const auto source = [&](const isa::Operand& operand) {
+  const auto source = [&](const isa::Operand& operand, Product::Known& known) {
     const Footprint f = FootprintOf(program_, operand);
     const Dataflow::Origin origin = flow_->Read(f);
     constant = origin.constant;
+    known = {IdentityOf(operand, origin), constant};
     if (constant) return ConstantView(operand, origin);
     reads.push_back(f);
     inputs.insert(inputs.end(), origin.nodes.begin(), origin.nodes.end());
@@ -277,8 +279,8 @@ void Translator::Matmul(const isa::Instruction& i, StreamPosition at,
   };
   WindowProduct product;
   product.dst = context_.ViewOf(i.dst);
-  product.moving = source(i.src1);
-  product.stationary = source(i.src0);
+  product.moving = source(i.src1, product.of_moving);
+  product.stationary = source(i.src0, product.of_stationary);
   Group* group = accumulates ? FindGroup(dst, product, constant) : nullptr;
   const int64_t joined = group != nullptr ? int64_t{group->node} : -1;
   CloseGroups(accesses, joined);
@@ -611,9 +613,22 @@ bool Translator::ViewOfFile(const isa::Operand& operand, const View& now, uint32
   return SameBits(now, view);
 }
 
-View Translator::ConstantView(const isa::Operand& operand, const Dataflow::Origin& origin) {
+namespace {
+std::string KeyOf(const isa::Operand& operand, const Dataflow::Origin& origin) {
   std::string key(reinterpret_cast<const char*>(&operand), sizeof(operand));
   for (const uint32_t n : origin.nodes) key.append(reinterpret_cast<const char*>(&n), sizeof(n));
+  return key;
+}
+}  // namespace
+
+uint64_t Translator::IdentityOf(const isa::Operand& operand, const Dataflow::Origin& origin) {
+  uint64_t& identity = identities_[KeyOf(operand, origin)];
+  if (identity == 0) identity = Identities::Next();
+  return identity;
+}
+
+View Translator::ConstantView(const isa::Operand& operand, const Dataflow::Origin& origin) {
+  std::string key = KeyOf(operand, origin);
   const auto found = views_.find(key);
   if (found != views_.end()) return found->second;
   const View now = MakeView(program_, context_.memories, operand);
@@ -645,6 +660,8 @@ TranslatedSegment Translator::Translate(const isa::Segment& segment,
   open_.clear();
   open_taps_.clear();
   views_.clear();
+  identities_.clear();
+  lists_.last.clear();
   for (const StreamPosition& at : order) {
     const isa::Instruction& i = segment.streams[static_cast<int>(at.engine)][at.index];
     if (i.opcode == Opcode::kNop) continue;

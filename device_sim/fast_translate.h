@@ -102,6 +102,8 @@ class Translator {
   bool DecodeDmaLanes(const isa::DmaDescriptor& d, Node& node);
   void DecodeOne(isa::Engine engine, const isa::Instruction& i, Steps& steps) const;
   bool RunNow(Node& node);
+  // The same number for the same bytes.
+  uint64_t IdentityOf(const isa::Operand& operand, const Dataflow::Origin& origin);
   // The constant bytes that the operand reads now, where they stay.
   View ConstantView(const isa::Operand& operand, const Dataflow::Origin& origin);
   bool ViewOfFile(const isa::Operand& operand, const View& now, uint32_t node, View& view) const;
@@ -123,8 +125,10 @@ class Translator {
   std::vector<uint32_t> emitted_;  // nodes in the order in which they run
   std::vector<Group> open_;
   std::vector<Taps> open_taps_;
-  std::map<std::string, View> views_;  // constant operands met before
-  int64_t packed_bytes_ = 0;           // weights laid out for the kernels, of all segments
+  std::map<std::string, View> views_;           // constant operands met before
+  std::map<std::string, uint64_t> identities_;  // of operands of products, by their writers
+  Identities lists_;
+  int64_t packed_bytes_ = 0;  // weights laid out for the kernels, of all segments
 };
 
 }  // namespace glia::device::fast

@@ -173,18 +173,21 @@ class RandomProgram {
   void Products() {
     const int type = Int(0, 1);
     if (Source(type) < 0) return;
-    const int m = Int(0, 2) == 0 ? Int(1, 8) : isa::kPartitions,
-              n = Int(0, 2) == 0 ? Int(1, 60) : kFree;
-    const int count = Int(1, 4);
+    // Whole tiles are operands that products have in common.
+    const bool whole = Int(0, 1) == 0;
+    const int m = !whole && Int(0, 2) == 0 ? Int(1, 8) : isa::kPartitions,
+              n = !whole && Int(0, 2) == 0 ? Int(1, 60) : kFree;
+    const int count = Int(1, whole ? 2 : 4);
     for (int k = 0; k < count; ++k) {
       for (int g = 0; g < 2; ++g) {
         const Operand& a = tiles_[Source(type)][type];
         const Operand& b = tiles_[Source(type)][type];
-        const int depth = Int(0, 1) == 0 ? isa::kPartitions : Int(1, 40);
+        const int depth = whole || Int(0, 1) == 0 ? isa::kPartitions : Int(1, 40);
         const int step = 2 * m <= kFree && Int(0, 1) == 0 ? 2 : 1;
-        Instruction i = Make(Opcode::kMatmul, Part(psum_[g], m, 0, n, 1),
-                             Part(a, depth, Int(0, kFree - 1 - (m - 1) * step), m, step),
-                             Part(b, depth, Int(0, kFree - n), n, 1));
+        const int first = whole ? 0 : Int(0, kFree - 1 - (m - 1) * step);
+        Instruction i =
+            Make(Opcode::kMatmul, Part(psum_[g], m, 0, n, 1), Part(a, depth, first, m, step),
+                 Part(b, depth, whole ? 0 : Int(0, kFree - n), n, 1));
         if (k > 0) i.flags = isa::kAccumulate;
         b_.Do(Engine::kPe, i);
         if (Int(0, 5) == 0) Load();
@@ -274,6 +277,45 @@ TEST(FastTranslate, RandomProgramsAgreeWithTheInterpreter) {
     }
   }
   EXPECT_GE(checked, 60);
+}
+
+// Products that share an operand do not see each other's version of it, nor that of an earlier run.
+TEST(FastTranslate, SharedOperandsOfProductsAreThoseOfTheirTime) {
+  constexpr int kSize = 64;
+  for (const DType type : {DType::kF32, DType::kBf16}) {
+    ProgramBuilder b;
+    const auto rows = [](float first) {
+      std::vector<std::vector<float>> r(kSize, std::vector<float>(kSize));
+      for (int i = 0; i < kSize * kSize; ++i)
+        r[i / kSize][i % kSize] = first + static_cast<float>(i % 5);
+      return r;
+    };
+    const Operand x = b.Input(rows(1)), y = b.Input(rows(-2));
+    const Operand a = b.SbufTile(kSize, kSize, type), c = b.SbufTile(kSize, kSize, type);
+    const auto product = [&](const Operand& stationary, const Operand& moving) {
+      const Operand sum = b.PsumTile(kSize, kSize), out = b.Output(kSize, kSize);
+      b.Do(Engine::kPe, Make(Opcode::kMatmul, sum, stationary, moving));
+      b.Do(Engine::kDve, Make(Opcode::kTensorCopy, out, sum));
+    };
+    b.Do(Engine::kDve, Make(Opcode::kTensorCopy, a, x));
+    b.Do(Engine::kDve, Make(Opcode::kTensorCopy, c, y));
+    product(a, c);
+    product(c, c);
+    // One partition of what both were made with.
+    Operand part = c, from = x;
+    part.num_partitions = from.num_partitions = 1;
+    b.Do(Engine::kDve, Make(Opcode::kTensorCopy, part, from));
+    product(a, c);
+    product(c, c);
+    const isa::Program program = b.Build();
+    const Outcome want = RunOn(program, b, false), got = RunOn(program, b, true);
+    ASSERT_TRUE(got.status.ok()) << got.status;
+    ASSERT_EQ(want.outputs.size(), 4u);
+    for (size_t o = 0; o < 4; ++o) {
+      EXPECT_EQ(As<float>(got.outputs[o]), As<float>(want.outputs[o])) << "output " << o;
+    }
+    EXPECT_NE(want.outputs[1], want.outputs[3]);
+  }
 }
 
 // A transfer by index leaves the other rows as they were.

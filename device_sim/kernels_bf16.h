@@ -29,6 +29,13 @@ using Bf16PanelFn = void (*)(const Bf16Panel&);
 // Null where the processor has no such instruction. Thread-safe.
 Bf16PanelFn GetBf16Panel();
 
+// One row of the panels: elements i < n of `low` and `high` (null: zeros) as words low | high <<
+// 16, `width` (kBf16Rows or kBf16Columns) to a panel, the next panel `panel_words` further. The
+// rest of the last panel's row is zeroed. Null where GetBf16Panel is.
+using PackPairsFn = void (*)(const uint16_t* low, const uint16_t* high, int64_t n, int64_t width,
+                             uint32_t* out, ptrdiff_t panel_words);
+PackPairsFn GetPackPairs();
+
 }  // namespace glia::device::kernels
 
 #endif  // GLIA_DEVICE_SIM_KERNELS_BF16_H_

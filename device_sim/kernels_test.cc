@@ -45,6 +45,29 @@ TEST(Matmul, EveryShapeIsExactOnIntegers) {
   }
 }
 
+TEST(Bf16Panel, PairsArePackedIntoPanels) {
+  const PackPairsFn pack = GetPackPairs();
+  if (pack == nullptr) GTEST_SKIP() << "the processor has no bf16 dot product";
+  for (const int width : {kBf16Rows, kBf16Columns}) {
+    for (const bool two : {false, true}) {
+      for (int n = 1; n <= 200; ++n) {
+        std::vector<uint16_t> low(n), high(n);
+        for (int i = 0; i < n; ++i)
+          low[i] = static_cast<uint16_t>(i + 1), high[i] = static_cast<uint16_t>(~i);
+        const int panels = (n + width - 1) / width, pitch = 3 * width;
+        std::vector<uint32_t> out(panels * pitch, 7), want = out;
+        for (int i = 0; i < panels * width; ++i) {
+          const uint32_t word =
+              i >= n ? 0 : low[i] | (two ? static_cast<uint32_t>(high[i]) << 16 : 0);
+          want[i / width * pitch + i % width] = word;
+        }
+        pack(low.data(), two ? high.data() : nullptr, n, width, out.data(), pitch);
+        ASSERT_EQ(out, want) << n << " in panels of " << width;
+      }
+    }
+  }
+}
+
 TEST(Bf16Panel, EveryShapeIsExactOnIntegers) {
   const Bf16PanelFn multiply = GetBf16Panel();
   if (multiply == nullptr) GTEST_SKIP() << "the processor has no bf16 dot product";
@@ -73,8 +96,10 @@ TEST(Bf16Panel, EveryShapeIsExactOnIntegers) {
             for (int& v : x[half]) v = value(random);
             for (int& v : y[half]) v = value(random);
           }
-          for (int i = 0; i < kBf16Rows; ++i) a[p * kBf16Rows + i] = bf16(x[0][i]) | bf16(x[1][i]) << 16;
-          for (int j = 0; j < kBf16Columns; ++j) b[p * kBf16Columns + j] = bf16(y[0][j]) | bf16(y[1][j]) << 16;
+          for (int i = 0; i < kBf16Rows; ++i)
+            a[p * kBf16Rows + i] = bf16(x[0][i]) | bf16(x[1][i]) << 16;
+          for (int j = 0; j < kBf16Columns; ++j)
+            b[p * kBf16Columns + j] = bf16(y[0][j]) | bf16(y[1][j]) << 16;
           for (int i = 0; i < m; ++i) {
             for (int j = 0; j < n; ++j) {
               want[i * (n + 3) + j] += static_cast<float>(x[0][i] * y[0][j] + x[1][i] * y[1][j]);
@@ -83,7 +108,8 @@ TEST(Bf16Panel, EveryShapeIsExactOnIntegers) {
         }
         Bf16Panel t = {a.data(), b.data(), c.data(), n + 3, m, n, pairs, accumulate};
         multiply(t);
-        ASSERT_EQ(c, want) << m << " x " << n << ", " << pairs << " pairs";  // what lies between the rows included
+        ASSERT_EQ(c, want) << m << " x " << n << ", " << pairs
+                           << " pairs";  // what lies between the rows included
       }
     }
   }
@@ -101,7 +127,8 @@ TEST(Matmul, SplittingColumnsChangesNoBit) {
   matmul({a.data(), b.data(), whole.data(), kM, kN, kN, kM, kN, kK, false});
   for (const int split : {48, 96, 240, 333}) {
     matmul({a.data(), b.data(), pieces.data(), kM, kN, kN, kM, split, kK, false});
-    matmul({a.data(), b.data() + split, pieces.data() + split, kM, kN, kN, kM, kN - split, kK, false});
+    matmul(
+        {a.data(), b.data() + split, pieces.data() + split, kM, kN, kN, kM, kN - split, kK, false});
     ASSERT_EQ(pieces, whole) << split;
   }
 }
@@ -121,7 +148,8 @@ TEST_P(UnaryAccuracy, IsNearTheReference) {
   ASSERT_NE(fn, nullptr);
   constexpr int kPoints = 20011;
   std::vector<float> x(kPoints), y(kPoints);
-  for (int i = 0; i < kPoints; ++i) x[i] = static_cast<float>(p.low + (p.high - p.low) * i / (kPoints - 1));
+  for (int i = 0; i < kPoints; ++i)
+    x[i] = static_cast<float>(p.low + (p.high - p.low) * i / (kPoints - 1));
   fn(x.data(), 1.0f, -0.0f, 0.25f, y.data(), kPoints);
   for (int i = 0; i < kPoints; ++i) {
     const double want = ActFloat(p.fn, x[i], 0.25f);
@@ -129,27 +157,27 @@ TEST_P(UnaryAccuracy, IsNearTheReference) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Functions, UnaryAccuracy,
-    ::testing::Values(Accuracy{isa::ActFn::kExp, -100, 88.5, 2.5e-7, 3e-45},
-                      Accuracy{isa::ActFn::kLog, 1e-38, 10, 2.5e-7, 1e-8},
-                      Accuracy{isa::ActFn::kLog, 10, 3e38, 2.5e-7, 0},
-                      Accuracy{isa::ActFn::kTanh, -12, 12, 3e-7, 0},
-                      Accuracy{isa::ActFn::kSigmoid, -80, 80, 4e-7, 0},
-                      Accuracy{isa::ActFn::kErf, -6, 6, 3e-7, 0},
-                      Accuracy{isa::ActFn::kGelu, -8, 8, 4e-7, 6e-7},
-                      Accuracy{isa::ActFn::kGeluTanh, -8, 8, 1e-6, 6e-7},
-                      Accuracy{isa::ActFn::kSilu, -80, 80, 5e-7, 0},
-                      Accuracy{isa::ActFn::kSoftplus, -80, 80, 5e-7, 0},
-                      Accuracy{isa::ActFn::kMish, -30, 30, 1e-6, 0},
-                      Accuracy{isa::ActFn::kSqrt, 0, 1e6, 0, 0},
-                      Accuracy{isa::ActFn::kRsqrt, 1e-3, 1e6, 2.5e-7, 0},
-                      Accuracy{isa::ActFn::kReciprocal, 1e-3, 1e6, 0, 0},
-                      Accuracy{isa::ActFn::kLeakyRelu, -5, 5, 0, 0},
-                      Accuracy{isa::ActFn::kRoundEven, -9, 9, 0, 0}));
+INSTANTIATE_TEST_SUITE_P(Functions, UnaryAccuracy,
+                         ::testing::Values(Accuracy{isa::ActFn::kExp, -100, 88.5, 2.5e-7, 3e-45},
+                                           Accuracy{isa::ActFn::kLog, 1e-38, 10, 2.5e-7, 1e-8},
+                                           Accuracy{isa::ActFn::kLog, 10, 3e38, 2.5e-7, 0},
+                                           Accuracy{isa::ActFn::kTanh, -12, 12, 3e-7, 0},
+                                           Accuracy{isa::ActFn::kSigmoid, -80, 80, 4e-7, 0},
+                                           Accuracy{isa::ActFn::kErf, -6, 6, 3e-7, 0},
+                                           Accuracy{isa::ActFn::kGelu, -8, 8, 4e-7, 6e-7},
+                                           Accuracy{isa::ActFn::kGeluTanh, -8, 8, 1e-6, 6e-7},
+                                           Accuracy{isa::ActFn::kSilu, -80, 80, 5e-7, 0},
+                                           Accuracy{isa::ActFn::kSoftplus, -80, 80, 5e-7, 0},
+                                           Accuracy{isa::ActFn::kMish, -30, 30, 1e-6, 0},
+                                           Accuracy{isa::ActFn::kSqrt, 0, 1e6, 0, 0},
+                                           Accuracy{isa::ActFn::kRsqrt, 1e-3, 1e6, 2.5e-7, 0},
+                                           Accuracy{isa::ActFn::kReciprocal, 1e-3, 1e6, 0, 0},
+                                           Accuracy{isa::ActFn::kLeakyRelu, -5, 5, 0, 0},
+                                           Accuracy{isa::ActFn::kRoundEven, -9, 9, 0, 0}));
 
 TEST(Unary, SpecialValuesAreTheReferences) {
-  const float values[] = {0.0f, -0.0f, INFINITY, -INFINITY, NAN, 1e-40f, -1e-40f, 3e38f, -3e38f, 89.0f, -110.0f};
+  const float values[] = {0.0f,    -0.0f, INFINITY, -INFINITY, NAN,    1e-40f,
+                          -1e-40f, 3e38f, -3e38f,   89.0f,     -110.0f};
   for (int fn = 0; fn < kActFnCount; ++fn) {
     const UnaryF32Fn f = GetElementwise().unary_f32[fn];
     if (f == nullptr) continue;
