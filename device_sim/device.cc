@@ -138,7 +138,8 @@ MemoryUse MeasureMemory(const neff::Neff& neff) {
 class LoadedProgramImpl : public LoadedProgram {
  public:
   LoadedProgramImpl(std::shared_ptr<CoreImpl> core, std::shared_ptr<const neff::Neff> neff)
-      : core_(std::move(core)), neff_(std::move(neff)), bindings_(program().variables.size(), nullptr) {}
+      : core_(std::move(core)), neff_(std::move(neff)), bindings_(program().variables.size(), nullptr),
+        versions_(program().variables.size(), 0) {}
 
   absl::Status Prepare(ExecutorKind kind) {
     if (absl::Status s = isa::Validate(program()); !s.ok()) return s;
@@ -169,18 +170,29 @@ class LoadedProgramImpl : public LoadedProgram {
   const MemoryUse& memory() const override { return memory_; }
 
   absl::StatusOr<RunStatistics> Run(absl::Span<const uint8_t* const> inputs,
-                                    absl::Span<uint8_t* const> outputs) override {
+                                    absl::Span<uint8_t* const> outputs,
+                                    absl::Span<const uint64_t> versions) override {
     if (inputs.size() != inputs_.size() || outputs.size() != outputs_.size()) {
       return absl::InvalidArgumentError(absl::StrCat(
           "program '", program().name, "' takes ", inputs_.size(), " inputs and ", outputs_.size(),
           " outputs; given are ", inputs.size(), " and ", outputs.size()));
+    }
+    if (!versions.empty() && versions.size() != inputs.size()) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "program '", program().name, "' takes ", inputs.size(), " inputs; given are ", versions.size(),
+          " versions"));
     }
     const std::lock_guard<std::mutex> lock(core_->run_mutex());
     // Only aliased outputs write inputs, and the program cannot name them otherwise.
     for (size_t i = 0; i < inputs.size(); ++i) bindings_[inputs_[i]] = const_cast<uint8_t*>(inputs[i]);
     for (size_t i = 0; i < outputs.size(); ++i) bindings_[outputs_[i]] = outputs[i];
     if (absl::Status s = CheckBindings(); !s.ok()) return s;
-    return executor_->Run(bindings_);
+    if (versions.empty()) return executor_->Run(bindings_);
+    for (size_t i = 0; i < inputs.size(); ++i) versions_[inputs_[i]] = versions[i];
+    for (const size_t o : outputs_) {
+      if (program().variables[o].alias >= 0) versions_[program().variables[o].alias] = 0;
+    }
+    return executor_->Run(bindings_, versions_);
   }
 
  private:
@@ -272,7 +284,9 @@ class LoadedProgramImpl : public LoadedProgram {
   HostBlock scratch_;
   std::vector<HostBlock> copies_;
   std::vector<const uint8_t*> constants_;
-  std::vector<uint8_t*> bindings_;  // of the run under way
+  // Of the run under way, by variable.
+  std::vector<uint8_t*> bindings_;
+  std::vector<uint64_t> versions_;
   std::unique_ptr<Executor> executor_;
 };
 

@@ -93,8 +93,16 @@ class LoadedProgram {
   // the variable's bytes. Outputs may not overlap inputs unless the output's alias says so. Error:
   // OutOfRange for an index out of bounds in an indirect transfer; the interpreter adds Internal for
   // what its checks find. The outputs are undefined after an error; program and core stay usable.
+  // `versions` is empty or has one number per input. Where it is not 0, the same number in two runs
+  // promises the same bytes at the same address: what a program makes of such inputs alone (weights) may
+  // be kept from one run to the next, as it is of constants. Results and statistics do not depend on it.
   virtual absl::StatusOr<RunStatistics> Run(absl::Span<const uint8_t* const> inputs,
-                                            absl::Span<uint8_t* const> outputs) = 0;
+                                            absl::Span<uint8_t* const> outputs,
+                                            absl::Span<const uint64_t> versions) = 0;
+  absl::StatusOr<RunStatistics> Run(absl::Span<const uint8_t* const> inputs,
+                                    absl::Span<uint8_t* const> outputs) {
+    return Run(inputs, outputs, {});
+  }
 };
 
 class Core : public std::enable_shared_from_this<Core> {

@@ -29,8 +29,8 @@ std::shared_ptr<const neff::Neff> AddConstant(float w) {
   ProgramBuilder b;
   const Operand x = b.Input({{0, 0, 0}, {0, 0, 0}});
   const std::vector<float> values(6, w);
-  const uint32_t constant =
-      b.Constant("w", DType::kF32, {2, 3}, std::string(reinterpret_cast<const char*>(values.data()), 24));
+  const uint32_t constant = b.Constant(
+      "w", DType::kF32, {2, 3}, std::string(reinterpret_cast<const char*>(values.data()), 24));
   const Operand wt = b.SbufTile(2, 3);
   b.Copy(wt.var, constant);
   const Operand y = b.Output(2, 3);
@@ -53,8 +53,9 @@ TEST(Core, AccountsExactly) {
     EXPECT_EQ((*a)->data()[599], 0);
     const auto b = core->Allocate(401);
     EXPECT_EQ(b.status().code(), absl::StatusCode::kResourceExhausted);
-    EXPECT_THAT(std::string(b.status().message()),
-                AllOf(HasSubstr("core 3"), HasSubstr("401 bytes needed"), HasSubstr("600 of 1000")));
+    EXPECT_THAT(
+        std::string(b.status().message()),
+        AllOf(HasSubstr("core 3"), HasSubstr("401 bytes needed"), HasSubstr("600 of 1000")));
     EXPECT_TRUE(core->Allocate(400).ok());
     EXPECT_EQ(core->hbm_used(), 600);
     EXPECT_EQ(core->hbm_peak(), 1000);
@@ -100,6 +101,70 @@ TEST(LoadedProgram, RunsOnBothExecutors) {
   }
 }
 
+// y = (w + 1)^T . x, w an input.
+std::shared_ptr<const neff::Neff> MultiplyByInput() {
+  ProgramBuilder b;
+  const Operand x = b.Input({{0, 0}, {0, 0}}), w = b.Input({{0, 0}, {0, 0}});
+  const Operand more = b.SbufTile(2, 2), sum = b.PsumTile(2, 2), y = b.Output(2, 2);
+  Instruction i = Make(Opcode::kTensorScalar, more, w);
+  i.op0 = isa::AluOp::kAdd;
+  i.imm0 = 1;
+  b.Do(Engine::kDve, i);
+  b.Do(Engine::kPe, Make(Opcode::kMatmul, sum, more, x));
+  b.Do(Engine::kDve, Make(Opcode::kTensorCopy, y, sum));
+  return b.BuildNeff();
+}
+
+TEST(LoadedProgram, MakesOfInputsOnceWhileTheirVersionIsTheSame) {
+  for (const ExecutorKind kind : kKinds) {
+    const auto core = Core::Create(0);
+    auto program = core->Load(MultiplyByInput(), kind);
+    ASSERT_TRUE(program.ok()) << program.status();
+    std::vector<float> w = {0, 1, 2, 3}, other = {-1, -1, -1, 0}, x = {1, 0, 0, 1}, y(4);
+    const auto run = [&](const std::vector<float>& weights, uint64_t version) {
+      const uint8_t* inputs[] = {reinterpret_cast<const uint8_t*>(x.data()),
+                                 reinterpret_cast<const uint8_t*>(weights.data())};
+      uint8_t* outputs[] = {reinterpret_cast<uint8_t*>(y.data())};
+      const auto statistics = (*program)->Run(inputs, outputs, {0, version});
+      EXPECT_TRUE(statistics.ok()) << statistics.status();
+      if (!statistics.ok()) return std::vector<float>();
+      EXPECT_EQ(statistics->simulated_ps, (*program)->timing().segments[0].duration_ps);
+      return y;
+    };
+    for (int i = 0; i < 4; ++i) EXPECT_THAT(run(w, 7), ElementsAre(1, 3, 2, 4)) << i;
+    x[0] = 2;  // has no version
+    EXPECT_THAT(run(w, 7), ElementsAre(2, 3, 4, 4));
+    EXPECT_THAT(run(other, 7), ElementsAre(0, 0, 0, 1)) << "another address";
+    EXPECT_THAT(run(w, 7), ElementsAre(2, 3, 4, 4));
+    w[0] = 9;
+    // Against the promise, to see what is kept.
+    EXPECT_THAT(run(w, 7),
+                kind == ExecutorKind::kFast ? ElementsAre(2, 3, 4, 4) : ElementsAre(20, 3, 4, 4));
+    EXPECT_THAT(run(w, 8), ElementsAre(20, 3, 4, 4));
+    w[0] = 0;
+    EXPECT_THAT(run(w, 0), ElementsAre(2, 3, 4, 4));
+    // Ever new versions, then the same again for long enough.
+    for (uint64_t v = 9; v < 40; ++v) {
+      w[0] = static_cast<float>(v);
+      EXPECT_THAT(run(w, v), ElementsAre(2 * w[0] + 2, 3, 4, 4));
+    }
+    for (int i = 0; i < 8; ++i) EXPECT_THAT(run(w, 39), ElementsAre(80, 3, 4, 4)) << i;
+  }
+}
+
+TEST(LoadedProgram, VersionsAreOnePerInput) {
+  const auto core = Core::Create(0);
+  auto program = core->Load(AddConstant(1), ExecutorKind::kFast);
+  ASSERT_TRUE(program.ok()) << program.status();
+  const float x[6] = {};
+  float y[6] = {};
+  const uint8_t* inputs[] = {reinterpret_cast<const uint8_t*>(x)};
+  uint8_t* outputs[] = {reinterpret_cast<uint8_t*>(y)};
+  const auto status = (*program)->Run(inputs, outputs, {1, 2}).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("2 versions"));
+}
+
 TEST(LoadedProgram, ChargesConstantsAndScratch) {
   const auto core = Core::Create(0);
   {
@@ -126,10 +191,12 @@ TEST(LoadedProgram, TooLargeForTheCore) {
 
 TEST(LoadedProgram, RefusesInvalidProgramsAndRaces) {
   const auto core = Core::Create(0);
-  EXPECT_EQ(core->Load(nullptr, ExecutorKind::kFast).status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(core->Load(nullptr, ExecutorKind::kFast).status().code(),
+            absl::StatusCode::kInvalidArgument);
   auto neff = std::make_shared<neff::Neff>(*AddConstant(1));
   neff->program.segments[0].streams[static_cast<int>(Engine::kDve)][0].dst.num_partitions = 0;
-  EXPECT_EQ(core->Load(neff, ExecutorKind::kFast).status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(core->Load(neff, ExecutorKind::kFast).status().code(),
+            absl::StatusCode::kInvalidArgument);
   neff = std::make_shared<neff::Neff>(*AddConstant(1));
   Instruction& add = neff->program.segments[0].streams[static_cast<int>(Engine::kDve)][0];
   add.wait_semaphore = isa::kNoSemaphore;
@@ -138,7 +205,8 @@ TEST(LoadedProgram, RefusesInvalidProgramsAndRaces) {
   EXPECT_THAT(std::string(s.message()), HasSubstr("race on SBUF"));
   neff = std::make_shared<neff::Neff>(*AddConstant(1));
   neff->files.clear();
-  EXPECT_THAT(std::string(core->Load(neff, ExecutorKind::kFast).status().message()), HasSubstr("no such file"));
+  EXPECT_THAT(std::string(core->Load(neff, ExecutorKind::kFast).status().message()),
+              HasSubstr("no such file"));
   EXPECT_EQ(core->hbm_used(), 0);
 }
 
@@ -152,7 +220,8 @@ TEST(LoadedProgram, RefusesBadBuffers) {
     return (*program)->Run(in, out).status();
   };
   EXPECT_TRUE(run({bytes}, {bytes + 24}).ok());
-  EXPECT_THAT(std::string(run({}, {bytes}).message()), HasSubstr("takes 1 inputs and 1 outputs; given are 0 and 1"));
+  EXPECT_THAT(std::string(run({}, {bytes}).message()),
+              HasSubstr("takes 1 inputs and 1 outputs; given are 0 and 1"));
   EXPECT_THAT(std::string(run({nullptr}, {bytes}).message()), HasSubstr("no address for 'x0'"));
   EXPECT_THAT(std::string(run({bytes}, {bytes + 20}).message()), HasSubstr("overlap"));
   EXPECT_THAT(std::string(run({bytes}, {bytes}).message()), HasSubstr("overlap"));
@@ -178,7 +247,8 @@ TEST(LoadedProgram, AliasedOutputMustShareTheBuffer) {
     for (int run = 0; run < 3; ++run) ASSERT_TRUE((*program)->Run(in, out).ok());
     EXPECT_THAT(state, ElementsAre(8, 16));
     out[0] = reinterpret_cast<uint8_t*>(other);
-    EXPECT_THAT(std::string((*program)->Run(in, out).status().message()), HasSubstr("bound elsewhere"));
+    EXPECT_THAT(std::string((*program)->Run(in, out).status().message()),
+                HasSubstr("bound elsewhere"));
   }
 }
 
@@ -228,7 +298,8 @@ TEST(LoadedProgram, StaysUsableAfterAnIndexOutOfBounds) {
     int32_t index = 2;
     const float values[2] = {10, 20};
     float out = 0;
-    const uint8_t* in[] = {reinterpret_cast<const uint8_t*>(&index), reinterpret_cast<const uint8_t*>(values)};
+    const uint8_t* in[] = {reinterpret_cast<const uint8_t*>(&index),
+                           reinterpret_cast<const uint8_t*>(values)};
     uint8_t* outputs[] = {reinterpret_cast<uint8_t*>(&out)};
     EXPECT_EQ((*program)->Run(in, outputs).status().code(), absl::StatusCode::kOutOfRange);
     index = 1;

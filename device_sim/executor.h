@@ -19,11 +19,17 @@ namespace glia::device {
 // SBUF and PSUM, which the executor provides itself.
 using Bindings = absl::Span<uint8_t* const>;
 
+// Versions of what inputs hold, indexed as Program::variables, or empty. The same number other than 0
+// for a variable at the same address in two runs promises the same bytes; variables that are no inputs,
+// or that an output writes, have 0.
+using Versions = absl::Span<const uint64_t>;
+
 // Runs a validated program. One run at a time.
 class Executor {
  public:
   virtual ~Executor() = default;
-  virtual absl::StatusOr<RunStatistics> Run(Bindings hbm) = 0;
+  virtual absl::StatusOr<RunStatistics> Run(Bindings hbm, Versions versions) = 0;
+  absl::StatusOr<RunStatistics> Run(Bindings hbm) { return Run(hbm, {}); }
 };
 
 // The program must outlive the executor, and have passed isa::Validate and CheckRaces. `constants` are

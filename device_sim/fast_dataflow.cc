@@ -85,8 +85,7 @@ std::vector<uint32_t> Dataflow::Meeting(int32_t space, const Box& box) const {
 Dataflow::Origin Dataflow::Read(const Footprint& f) const {
   Origin origin;
   if (f.space >= kFirstVariableSpace) {
-    origin.constant =
-        program_.variables[f.space - kFirstVariableSpace].kind == isa::VariableKind::kFile;
+    origin.constant = constants_[f.space - kFirstVariableSpace] != nullptr;
     return origin;
   }
   std::vector<Box> rest;

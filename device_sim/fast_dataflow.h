@@ -7,8 +7,8 @@
 #include <utility>
 #include <vector>
 
+#include "absl/types/span.h"
 #include "device_sim/footprint.h"
-#include "serialization/isa/program.h"
 
 namespace glia::device::fast {
 
@@ -34,10 +34,11 @@ inline Box BoundsOf(const Footprint& f) {
 // addresses are no special case. A node is whatever number the caller gives to a writer.
 class Dataflow {
  public:
-  explicit Dataflow(const isa::Program& program) : program_(program) {}
+  // `constants`: addresses of the variables whose bytes are fixed, null for others.
+  explicit Dataflow(absl::Span<const uint8_t* const> constants) : constants_(constants) {}
 
   struct Origin {
-    bool constant = false;  // every byte was written by constant writes, or is of a kFile variable
+    bool constant = false;  // every byte was written by constant writes, or is of a fixed variable
     std::vector<uint32_t> nodes;  // all that may have written any of the bytes, each once
   };
   Origin Read(const Footprint& f) const;
@@ -58,7 +59,7 @@ class Dataflow {
   void WriteBox(int32_t space, const Box& box, bool dense, uint32_t node, bool constant);
   std::vector<uint32_t> Meeting(int32_t space, const Box& box) const;
 
-  const isa::Program& program_;
+  const absl::Span<const uint8_t* const> constants_;
   std::vector<Record> records_;
   mutable std::map<Key, std::vector<uint32_t>>
       chunks_;  // records that reach into each; emptied of `gone` on sight

@@ -1,4 +1,5 @@
 // The fast executor: runs the steps into which the translator turned each segment.
+#include <algorithm>
 #include <cstring>
 #include <memory>
 #include <string>
@@ -32,24 +33,86 @@ class FastExecutor final : public Executor {
     if (duration_ps_.size() != program_.segments.size()) {
       return absl::InvalidArgumentError("the timing is that of another program");
     }
-    fast::Translator translator(program_, memories_, constants, pool_, rows_.get(), storage_);
+    constants_.assign(constants.begin(), constants.end());
     for (const isa::Segment& segment : program_.segments) {
       auto order = SerialOrder(program_, segment);
       if (!order.ok()) return order.status();
-      segments_.push_back(translator.Translate(segment, *order));
+      orders_.push_back(*std::move(order));
     }
+    general_ = Translate(constants_);
     return absl::OkStatus();
   }
 
-  absl::StatusOr<RunStatistics> Run(Bindings hbm) override {
+  using Executor::Run;
+  absl::StatusOr<RunStatistics> Run(Bindings hbm, Versions versions) override {
     if (absl::Status s = CheckBindings(hbm); !s.ok()) return s;
+    if (!versions.empty() && versions.size() != hbm.size()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("got ", versions.size(), " versions for ", hbm.size(), " variables"));
+    }
+    return RunTranslation(For(hbm, versions), hbm);
+  }
+
+ private:
+  // The program with some variables taken for constants.
+  struct Translation {
+    fast::Storage storage;
+    std::vector<fast::TranslatedSegment> segments;
+  };
+  // Which bytes inputs hold: version and address of those with a version.
+  struct Held {
+    std::vector<std::pair<uint64_t, const uint8_t*>> inputs;
+    bool any = false;
+    bool operator==(const Held& o) const { return inputs == o.inputs; }
+  };
+
+  std::unique_ptr<Translation> Translate(absl::Span<const uint8_t* const> constants) {
+    auto translation = std::make_unique<Translation>();
+    fast::Translator translator(program_, memories_, constants, pool_, rows_.get(),
+                                translation->storage);
+    for (size_t s = 0; s < program_.segments.size(); ++s) {
+      translation->segments.push_back(translator.Translate(program_.segments[s], orders_[s]));
+    }
+    return translation;
+  }
+
+  // The translation for a run: inputs that are the same as in the runs before are constants, as
+  // soon as they were so often enough to be worth it.
+  const Translation& For(Bindings hbm, Versions versions) {
+    Held held;
+    for (size_t i = 0; i < versions.size(); ++i) {
+      held.inputs.emplace_back(versions[i], versions[i] == 0 ? nullptr : hbm[i]);
+      held.any = held.any || versions[i] != 0;
+    }
+    if (!held.any) return *general_;
+    if (special_ != nullptr && held == special_for_) {
+      misses_ = 0;
+      return *special_;
+    }
+    if (special_ != nullptr && ++misses_ == kMaxMisses) special_.reset();
+    repeats_ = held == last_ ? repeats_ + 1 : 0;
+    last_ = std::move(held);
+    if (repeats_ < wanted_repeats_) return *general_;
+    std::vector<const uint8_t*> constants = constants_;
+    for (size_t i = 0; i < constants.size(); ++i) {
+      if (last_.inputs[i].first != 0) constants[i] = last_.inputs[i].second;
+    }
+    special_.reset();  // before the next one needs memory
+    special_ = Translate(constants);
+    special_for_ = last_;
+    misses_ = repeats_ = 0;
+    wanted_repeats_ = std::min(wanted_repeats_ * 2, kMaxRepeats);
+    return *special_;
+  }
+
+  absl::StatusOr<RunStatistics> RunTranslation(const Translation& translation, Bindings hbm) {
     fast::RunContext context;
     context.hbm = hbm.data();
     context.rows = context.all_rows = rows_.get();
     context.pool = &pool_;
     RunStatistics statistics;
     for (size_t s = 0;;) {
-      const fast::TranslatedSegment& segment = segments_[s];
+      const fast::TranslatedSegment& segment = translation.segments[s];
       context.epoch = fast::Identities::Next();
       for (size_t i = 0; i < segment.steps.size(); ++i) {
         if (!segment.steps[i]->Run(context)) return Locate(s, segment.origin[i], context.error);
@@ -64,7 +127,6 @@ class FastExecutor final : public Executor {
     }
   }
 
- private:
   const isa::Instruction& InstructionAt(size_t segment, StreamPosition at) const {
     return program_.segments[segment].streams[static_cast<int>(at.engine)][at.index];
   }
@@ -103,9 +165,20 @@ class FastExecutor final : public Executor {
   const fast::Memories memories_;
   fast::ThreadPool& pool_;
   const std::unique_ptr<fast::Rows[]> rows_;  // one for each thread
-  fast::Storage storage_;
   std::vector<int64_t> duration_ps_;
-  std::vector<fast::TranslatedSegment> segments_;
+  std::vector<std::vector<StreamPosition>> orders_;  // of the segments
+  std::vector<const uint8_t*> constants_;
+  std::unique_ptr<Translation> general_;
+
+  // Runs with other inputs than the special translation's after which it goes.
+  static constexpr int kMaxMisses = 8;
+  static constexpr int kMaxRepeats = 1 << 20;
+  std::unique_ptr<Translation> special_;  // null, or for the inputs in special_for_
+  Held special_for_, last_;
+  int misses_ = 0;
+  int repeats_ = 0;  // of last_, in a row
+  // Doubled with each translation: inputs that change from time to time do not cost one each time.
+  int wanted_repeats_ = 1;
 };
 
 }  // namespace

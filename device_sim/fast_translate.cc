@@ -575,7 +575,7 @@ bool Translator::ViewOfFile(const isa::Operand& operand, const View& now, uint32
   const isa::DmaDescriptor& d = program_.dmas[i.dma];
   const isa::Variable& from = program_.variables[d.src_var];
   if (d.index_side != isa::IndexSide::kNone || d.dst_var != operand.var ||
-      constants_[d.src_var] == nullptr || from.kind != isa::VariableKind::kFile) {
+      constants_[d.src_var] == nullptr) {
     return false;
   }
   int order[isa::kDmaDims] = {0, 1, 2, 3, 4};
@@ -654,7 +654,7 @@ View Translator::ConstantView(const isa::Operand& operand, const Dataflow::Origi
 TranslatedSegment Translator::Translate(const isa::Segment& segment,
                                         const std::vector<StreamPosition>& order) {
   segment_ = &segment;
-  flow_ = std::make_unique<Dataflow>(program_);
+  flow_ = std::make_unique<Dataflow>(constants_);
   nodes_.clear();
   emitted_.clear();
   open_.clear();

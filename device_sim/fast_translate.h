@@ -34,8 +34,8 @@ struct TranslatedSegment {
 
 class Translator {
  public:
-  // `constants`: addresses of the kFile variables. The steps of constants run on `memories` while
-  // translating.
+  // `constants`: addresses of the variables whose bytes stay what they are now, null for others. The
+  // steps of constants run on `memories` while translating.
   Translator(const isa::Program& program, const Memories& memories,
              absl::Span<const uint8_t* const> constants, ThreadPool& pool, Rows* rows,
              Storage& storage);

@@ -121,7 +121,8 @@ class Interpreter : public Executor {
     return absl::OkStatus();
   }
 
-  absl::StatusOr<RunStatistics> Run(Bindings hbm) override {
+  using Executor::Run;
+  absl::StatusOr<RunStatistics> Run(Bindings hbm, Versions) override {
     if (hbm.size() != program_.variables.size()) {
       return absl::InvalidArgumentError(absl::StrCat("got ", hbm.size(), " bindings for ",
                                                      program_.variables.size(), " variables"));

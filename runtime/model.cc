@@ -189,11 +189,18 @@ NRT_STATUS Execute(const char* function, nrt_model_t* handle, const nrt_tensor_s
   status = CheckOverlap(function, *model, in, out);
   if (status != NRT_SUCCESS) return status;
 
+  std::vector<uint64_t> versions;
+  versions.reserve(in.tensors.size());
+  for (const auto& tensor : in.tensors) {
+    const bool known = tensor->weight && !tensor->contents->exposed;
+    versions.push_back(known ? tensor->contents->version.load() : 0);
+  }
+  for (const auto& tensor : out.tensors) tensor->contents->Changed();
   for (int i = 0; i < repeat_count; ++i) {
     auto run = model->program->Run(
         absl::MakeConstSpan(const_cast<const uint8_t* const*>(in.addresses.data()),
                             in.addresses.size()),
-        absl::MakeConstSpan(out.addresses));
+        absl::MakeConstSpan(out.addresses), versions);
     if (!run.ok()) return FromStatus(function, run.status());
     std::lock_guard<std::mutex> lock(model->mutex);
     ++model->executions;

@@ -23,11 +23,22 @@
 // A tensor's memory and the part of it that the tensor is. Changed by nrt_tensor_attach_buffer only,
 // which the caller keeps apart from other uses of the same tensor, as with memory it writes itself.
 struct nrt_tensor {
+  // Of the bytes behind a tensor, its slices included. Every write through the API gives them a version
+  // that the process has not used before.
+  struct Contents {
+    std::atomic<uint64_t> version{0};
+    std::atomic<bool> exposed{false};  // written past the API, perhaps
+    void Changed() { version = NextVersion(); }
+    static uint64_t NextVersion();
+  };
+
   std::string name;
   std::shared_ptr<glia::device::HbmBuffer> hbm;  // device placement
   std::shared_ptr<uint8_t> host;                 // host placement, or an attached buffer
   uint8_t* data = nullptr;
   size_t size = 0;
+  std::shared_ptr<Contents> contents;
+  std::atomic<bool> weight{false};               // glia_nrt_tensor_set_weight
   mutable std::mutex mutex;                      // of `completed`
   mutable std::condition_variable changed;
   uint64_t completed = 0;

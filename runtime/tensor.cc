@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "nrt/nrt.h"
+#include "nrt/nrt_glia.h"
 #include "runtime/state.h"
 
 using glia::runtime::CheckOpen;
@@ -20,6 +21,8 @@ namespace {
 
 std::shared_ptr<nrt_tensor> Make(const char* name) {
   auto tensor = std::make_shared<nrt_tensor>();
+  tensor->contents = std::make_shared<nrt_tensor::Contents>();
+  tensor->contents->Changed();
   if (name != nullptr) tensor->name = name;
   return tensor;
 }
@@ -102,6 +105,11 @@ NRT_STATUS Batches(const char* function, const nrt_tensor_batch_t* batches, uint
 
 }  // namespace
 
+uint64_t nrt_tensor::Contents::NextVersion() {
+  static std::atomic<uint64_t> last{0};
+  return ++last;
+}
+
 NRT_STATUS nrt_tensor_allocate(nrt_tensor_placement_t placement, int vnc, size_t size,
                                const char* name, nrt_tensor_t** tensor) {
   constexpr char kFunction[] = "nrt_tensor_allocate";
@@ -159,6 +167,7 @@ NRT_STATUS nrt_tensor_write(nrt_tensor_t* tensor, const void* buf, size_t offset
   if (access.status != NRT_SUCCESS) return access.status;
   if (size == 0) return NRT_SUCCESS;
   if (buf == nullptr) return Fail(NRT_INVALID, "nrt_tensor_write: the buffer is null");
+  access.tensor->contents->Changed();
   std::memcpy(access.tensor->data + offset, buf, size);
   return NRT_SUCCESS;
 }
@@ -175,7 +184,9 @@ NRT_STATUS nrt_tensor_write_batch(const nrt_tensor_batch_t* batches, uint64_t nu
                                   bool /*unsafe*/) {
   return Batches("nrt_tensor_write_batch", batches, num_batches,
                  [](const nrt_tensor& tensor, const nrt_tensor_batch_op_t& op) {
-                   if (op.size > 0) std::memcpy(tensor.data + op.offset, op.buffer, op.size);
+                   if (op.size == 0) return;
+                   tensor.contents->Changed();
+                   std::memcpy(tensor.data + op.offset, op.buffer, op.size);
                  });
 }
 
@@ -193,7 +204,9 @@ NRT_STATUS nrt_tensor_copy(const nrt_tensor_t* src, size_t src_offset, nrt_tenso
                                           to.tensor->hbm->core()->index(),
                                           "; copy by way of the host"));
   }
-  if (size > 0) std::memmove(to.tensor->data + dst_offset, from.tensor->data + src_offset, size);
+  if (size == 0) return NRT_SUCCESS;
+  to.tensor->contents->Changed();
+  std::memmove(to.tensor->data + dst_offset, from.tensor->data + src_offset, size);
   return NRT_SUCCESS;
 }
 
@@ -205,7 +218,9 @@ size_t nrt_tensor_get_size(const nrt_tensor_t* tensor) {
 NRT_STATUS nrt_tensor_memset(nrt_tensor_t* tensor, uint64_t offset, int value, size_t size) {
   Access access = Open("nrt_tensor_memset", tensor, offset, size);
   if (access.status != NRT_SUCCESS) return access.status;
-  if (size > 0) std::memset(access.tensor->data + offset, value, size);
+  if (size == 0) return NRT_SUCCESS;
+  access.tensor->contents->Changed();
+  std::memset(access.tensor->data + offset, value, size);
   return NRT_SUCCESS;
 }
 
@@ -230,6 +245,8 @@ NRT_STATUS nrt_tensor_attach_buffer(nrt_tensor_t* tensor, void* buffer, size_t s
   t.host = nullptr;
   t.data = static_cast<uint8_t*>(buffer);
   t.size = size;
+  t.contents = std::make_shared<nrt_tensor::Contents>();
+  t.contents->exposed = true;
   return NRT_SUCCESS;
 }
 
@@ -247,13 +264,23 @@ NRT_STATUS nrt_tensor_allocate_slice(const nrt_tensor_t* tensor_source, size_t o
   made->host = access.tensor->host;
   made->data = access.tensor->data == nullptr ? nullptr : access.tensor->data + offset;
   made->size = size;
+  made->contents = access.tensor->contents;
   *tensor_slice = GetState().tensors.Add(std::move(made));
   return NRT_SUCCESS;
 }
 
 void* nrt_tensor_get_va(const nrt_tensor_t* tensor) {
   auto found = GetState().tensors.Get(tensor);
-  return found == nullptr ? nullptr : found->data;
+  if (found == nullptr) return nullptr;
+  found->contents->exposed = true;
+  return found->data;
+}
+
+NRT_STATUS glia_nrt_tensor_set_weight(nrt_tensor_t* tensor, bool weight) {
+  Access access = Open("glia_nrt_tensor_set_weight", tensor, 0, 0);
+  if (access.tensor == nullptr) return access.status;
+  access.tensor->weight = weight;
+  return NRT_SUCCESS;
 }
 
 NRT_STATUS nrt_tensor_check_output_completion(const nrt_tensor_t* output_tensor, int64_t timeout,

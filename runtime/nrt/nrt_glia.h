@@ -34,6 +34,14 @@ NRT_STATUS glia_nrt_get_model_statistics(const nrt_model_t* model,
 NRT_STATUS glia_nrt_load_view(const void* neff_bytes, size_t size, int32_t vnc,
                               void (*release)(void* context), void* context, nrt_model_t** model);
 
+/* Tells the runtime that the tensor's contents are expected to stay the same over many runs: weights.
+ * Runs may then keep what they derive from them alone, as they do for constants, which takes about as
+ * long as loading and as much memory as the weights, in the second of two runs with the same contents.
+ * Results and simulated time are the same with and without. Every write by this API is noticed (the
+ * tensor's slices and outputs of executions included); a tensor whose address was asked for
+ * (nrt_tensor_get_va) or attached is never kept. */
+NRT_STATUS glia_nrt_tensor_set_weight(nrt_tensor_t* tensor, bool weight);
+
 /* What the start of an event was due to: the last of all that it needed. */
 typedef enum glia_nrt_wait_cause {
   GLIA_NRT_WAIT_ENGINE = 0,    /* its engine did the instruction before it; of the first, nothing */

@@ -232,6 +232,7 @@ Model::Loaded& Model::EnsureLoaded(int64_t core) {
     loaded->weights.push_back(Allocate(loaded->core, host.nbytes(), c10::str("weight", i)));
     Check(nrt_tensor_write(loaded->weights.back().get(), host.data_ptr(), 0, host.nbytes()),
           "writing a weight");
+    Check(glia_nrt_tensor_set_weight(loaded->weights.back().get(), true), "a weight");
   }
   loaded_ = std::move(loaded);
   return *loaded_;
