@@ -1,14 +1,21 @@
-// Speed of the fast executor: matrix products against the processor's own peak, transfers, the overhead
-// of an instruction, and a small network with its weights loaded at each run.
+// Speed of the fast executor: matrix products against the processor's own peak, transfers, the
+// overhead of an instruction, and a small network with its weights loaded at each run. On one core,
+// unless GLIA_NUM_THREADS says otherwise.
 #include <cstdint>
+#include <cstdlib>
 #include <cstring>
+#include <ctime>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "benchmark/benchmark.h"
 #include "device_sim/executor.h"
 #include "device_sim/kernels_matmul.h"
+#include "device_sim/testing/peak.h"
+#include "device_sim/testing/program_builder.h"
 #include "serialization/isa/program.h"
+#include "serialization/isa/table.h"
 
 namespace glia::device {
 namespace {
@@ -59,7 +66,8 @@ class Builder {
     program.segments.back().streams[static_cast<int>(engine)].push_back(i);
     ++instructions;
   }
-  // rows x row_bytes between a dense HBM variable and the start of each partition of an on-chip one.
+  // rows x row_bytes between a dense HBM variable and the start of each partition of an on-chip
+  // one.
   void Transfer(uint32_t dst, uint32_t src, int rows, int64_t row_bytes, int64_t offset = 0) {
     isa::DmaDescriptor d;
     d.dst_var = dst;
@@ -74,7 +82,8 @@ class Builder {
     d.dst_stride[3] = pitch(dst);
     d.src_stride[3] = pitch(src);
     d.dst_stride[4] = d.src_stride[4] = 4;
-    (isa::IsHbm(program.variables[src].kind) ? d.src_offset : d.dst_offset) = static_cast<uint64_t>(offset);
+    (isa::IsHbm(program.variables[src].kind) ? d.src_offset : d.dst_offset) =
+        static_cast<uint64_t>(offset);
     Instruction i;
     i.opcode = Opcode::kDma;
     i.dma = static_cast<uint32_t>(program.dmas.size());
@@ -129,10 +138,42 @@ void SetFlops(benchmark::State& state, double per_run) {
   state.counters["FLOP/s"] = Rate(per_run, Rate::kIsIterationInvariantRate);
 }
 
-// Everything in the first-level cache: what the multiplier itself reaches.
-void BM_Peak(benchmark::State& state) {
+// Products against a core's peak, by the time of all threads: that of other processes does not
+// count.
+class Share {
+ public:
+  Share(benchmark::State& state, bool bf16)
+      : state_(state), peak_(bf16 ? Bf16Peak() : FmaPeak()), start_(std::clock()) {}
+  void Set(double per_run) {
+    const double seconds = static_cast<double>(std::clock() - start_) / CLOCKS_PER_SEC;
+    const double flops = per_run * static_cast<double>(state_.iterations()) / seconds;
+    state_.counters["FLOP/s"] = flops;
+    if (peak_ > 0) state_.counters["of_peak"] = flops / peak_;
+  }
+
+ private:
+  benchmark::State& state_;
+  const double peak_;
+  const std::clock_t start_;
+};
+
+void BM_FmaPeak(benchmark::State& state) {
+  for (auto _ : state) state.counters["FLOP/s"] = FmaPeak();
+}
+BENCHMARK(BM_FmaPeak)->Iterations(1);
+
+void BM_Bf16Peak(benchmark::State& state) {
+  for (auto _ : state) state.counters["FLOP/s"] = Bf16Peak();
+}
+BENCHMARK(BM_Bf16Peak)->Iterations(1);
+
+// The kernel alone, everything in the first-level cache.
+void BM_Kernel(benchmark::State& state) {
   std::vector<float> a(64 * 8), b(64 * 48), c(8 * 48);
-  const kernels::MatmulTile t = {a.data(), b.data(), c.data(), 8, 48, 48, 8, 48, 64, false};
+  kernels::MatmulTile t;
+  t.a = a.data(), t.b = b.data(), t.c = c.data();
+  t.a_pitch = 8, t.b_pitch = t.c_pitch = 48;
+  t.m = 8, t.n = 48, t.k = 64;
   const kernels::MatmulFn matmul = kernels::GetMatmul();
   for (auto _ : state) {
     for (int i = 0; i < 100; ++i) matmul(t);
@@ -140,7 +181,69 @@ void BM_Peak(benchmark::State& state) {
   }
   SetFlops(state, 100 * 2.0 * 8 * 48 * 64);
 }
-BENCHMARK(BM_Peak);
+BENCHMARK(BM_Kernel);
+
+// A linear layer [tokens, 768] x [768, outputs] as the compiler lays it out: weights of a file in
+// tiles of 512 columns, tokens along the free dimension, results 128 outputs at a time.
+void BM_Linear(benchmark::State& state) {
+  const int tokens = static_cast<int>(state.range(0)), outputs = static_cast<int>(state.range(1));
+  const DType type = state.range(2) != 0 ? DType::kBf16 : DType::kF32;
+  constexpr int kSlots = 6, kTile = 512, kP = isa::kPartitions;
+  const int64_t bytes = isa::DTypeBytes(type);
+  ProgramBuilder b;
+  const Operand x = b.Tile(b.Sbuf(kP, kSlots * tokens * bytes), type);
+  Instruction fill = Make(Opcode::kMemset, x);
+  fill.imm0 = 0.5f;
+  b.Do(Engine::kDve, fill);
+  const Operand y = b.Output(kP, outputs / kP * tokens);
+  const uint32_t sums[2] = {b.Psum(kP, 4 * tokens), b.Psum(kP, 4 * tokens)};
+  for (int tile = 0; tile < outputs / kTile; ++tile) {
+    const int64_t row = kSlots * kTile * bytes;
+    const uint32_t file = b.Constant("w" + std::to_string(tile), type, {kP, kSlots, kTile},
+                                     std::string(kP * row, '\x3c'));
+    const Operand w = b.Tile(b.Sbuf(kP, row), type);
+    b.Copy(w.var, file);
+    for (int block = 0; block < kTile / kP; ++block) {
+      const Operand sum = b.Tile(sums[block % 2]);
+      for (int slot = 0; slot < kSlots; ++slot) {
+        Instruction i = Make(Opcode::kMatmul, sum, Pattern(w, {kP}, {1}, slot * kTile + block * kP),
+                             Pattern(x, {tokens}, {1}, slot * tokens));
+        if (slot > 0) i.flags = isa::kAccumulate;
+        b.Do(Engine::kPe, i);
+      }
+      const int done = tile * (kTile / kP) + block;
+      b.Do(Engine::kDve, Make(Opcode::kTensorCopy, Pattern(y, {tokens}, {1}, done * tokens), sum));
+    }
+  }
+  const isa::Program program = b.Build();
+  std::vector<std::vector<uint8_t>> memory(program.variables.size());
+  std::vector<uint8_t*> hbm(program.variables.size());
+  std::vector<const uint8_t*> constants(program.variables.size());
+  for (size_t i = 0; i < hbm.size(); ++i) {
+    const isa::Variable& v = program.variables[i];
+    if (!isa::IsHbm(v.kind)) continue;
+    if (v.kind == isa::VariableKind::kFile) {
+      const std::string& file = b.constants().at(v.file);
+      memory[i].assign(file.begin(), file.end());
+      constants[i] = memory[i].data();
+    }
+    memory[i].resize(v.bytes);
+    hbm[i] = memory[i].data();
+  }
+  ProgramTiming timing;
+  timing.segments.resize(program.segments.size());
+  auto executor = MakeFastExecutor(program, timing, constants);
+  if (!executor.ok()) return state.SkipWithError(executor.status().ToString().c_str());
+  Share share(state, type == DType::kBf16);
+  for (auto _ : state) {
+    if (!(*executor)->Run(hbm).ok()) return state.SkipWithError("the run failed");
+  }
+  share.Set(2.0 * tokens * outputs * kSlots * kP);
+}
+BENCHMARK(BM_Linear)
+    ->ArgNames({"tokens", "outputs", "bf16"})
+    ->ArgsProduct({{128, 512}, {3072}, {0, 1}})
+    ->UseRealTime();
 
 // A stream of [128, M]^T [128, N] products on different tiles.
 void BM_Matmul(benchmark::State& state) {
@@ -148,15 +251,23 @@ void BM_Matmul(benchmark::State& state) {
   Builder b;
   const uint32_t weights = b.OnChip(isa::VariableKind::kStateBuffer, 128, 16 * 4 * m);
   const uint32_t moving = b.OnChip(isa::VariableKind::kStateBuffer, 128, 4 * 4 * n);
-  const uint32_t psum = b.OnChip(isa::VariableKind::kPsum, 128, 2048);
+  const uint32_t psum = b.OnChip(isa::VariableKind::kPsum, 128, 4 * 2048);
   for (int i = 0; i < 16; ++i) {
-    b.Matmul(Builder::Tile(psum, m, n), Builder::Tile(weights, 128, m, i * 4 * m),
+    b.Matmul(Builder::Tile(psum, m, n, i / 4 * 2048), Builder::Tile(weights, 128, m, i * 4 * m),
              Builder::Tile(moving, 128, n, i % 4 * 4 * n), i % 4 != 0);
   }
+  // A further segment: what it might read has to be computed.
+  b.Transfer(b.Hbm(isa::VariableKind::kOutput, 128 * 4), weights, 128, 4);
+  Share share(state, false);
   b.Run(state);
-  SetFlops(state, 16 * 2.0 * 128 * m * n);
+  share.Set(16 * 2.0 * 128 * m * n);
 }
-BENCHMARK(BM_Matmul)->Args({128, 512})->Args({128, 128})->Args({128, 64})->Args({128, 1})->Args({1, 512})
+BENCHMARK(BM_Matmul)
+    ->Args({128, 512})
+    ->Args({128, 128})
+    ->Args({128, 64})
+    ->Args({128, 1})
+    ->Args({1, 512})
     ->UseRealTime();
 
 void BM_Transfer(benchmark::State& state) {
@@ -224,14 +335,20 @@ BENCHMARK(BM_Activate)
 // Linear(784, 120), ReLU, Linear(120, 10), weights from HBM at each run.
 void BM_Mlp(benchmark::State& state) {
   Builder b;
-  const uint32_t x = b.Hbm(isa::VariableKind::kInput, 784 * 4), y = b.Hbm(isa::VariableKind::kOutput, 10 * 4);
-  const uint32_t w1 = b.Hbm(isa::VariableKind::kFile, 784 * 120 * 4), w2 = b.Hbm(isa::VariableKind::kFile, 120 * 10 * 4);
-  const uint32_t b1 = b.Hbm(isa::VariableKind::kFile, 120 * 4), b2 = b.Hbm(isa::VariableKind::kFile, 10 * 4);
+  const uint32_t x = b.Hbm(isa::VariableKind::kInput, 784 * 4),
+                 y = b.Hbm(isa::VariableKind::kOutput, 10 * 4);
+  const uint32_t w1 = b.Hbm(isa::VariableKind::kFile, 784 * 120 * 4),
+                 w2 = b.Hbm(isa::VariableKind::kFile, 120 * 10 * 4);
+  const uint32_t b1 = b.Hbm(isa::VariableKind::kFile, 120 * 4),
+                 b2 = b.Hbm(isa::VariableKind::kFile, 10 * 4);
   const uint32_t xs = b.OnChip(isa::VariableKind::kStateBuffer, 112, 7 * 4);
-  const uint32_t s1 = b.OnChip(isa::VariableKind::kStateBuffer, 120, 4), s2 = b.OnChip(isa::VariableKind::kStateBuffer, 10, 4);
-  const uint32_t h = b.OnChip(isa::VariableKind::kStateBuffer, 120, 4), o = b.OnChip(isa::VariableKind::kStateBuffer, 10, 4);
+  const uint32_t s1 = b.OnChip(isa::VariableKind::kStateBuffer, 120, 4),
+                 s2 = b.OnChip(isa::VariableKind::kStateBuffer, 10, 4);
+  const uint32_t h = b.OnChip(isa::VariableKind::kStateBuffer, 120, 4),
+                 o = b.OnChip(isa::VariableKind::kStateBuffer, 10, 4);
   const uint32_t w2s = b.OnChip(isa::VariableKind::kStateBuffer, 120, 40);
-  const uint32_t p1 = b.OnChip(isa::VariableKind::kPsum, 120, 4), p2 = b.OnChip(isa::VariableKind::kPsum, 10, 4);
+  const uint32_t p1 = b.OnChip(isa::VariableKind::kPsum, 120, 4),
+                 p2 = b.OnChip(isa::VariableKind::kPsum, 10, 4);
   b.Transfer(xs, x, 112, 28);
   std::vector<uint32_t> tiles;
   for (int k = 0; k < 7; ++k) {
@@ -242,9 +359,11 @@ void BM_Mlp(benchmark::State& state) {
   b.Transfer(s1, b1, 120, 4);
   b.Transfer(s2, b2, 10, 4);
   for (int k = 0; k < 7; ++k) {
-    b.Matmul(Builder::Tile(p1, 120, 1), Builder::Tile(tiles[k], 112, 120), Builder::Tile(xs, 112, 1, k * 4), k > 0);
+    b.Matmul(Builder::Tile(p1, 120, 1), Builder::Tile(tiles[k], 112, 120),
+             Builder::Tile(xs, 112, 1, k * 4), k > 0);
   }
-  const auto activate = [&](isa::ActFn fn, uint32_t to, uint32_t from, uint32_t bias, int partitions) {
+  const auto activate = [&](isa::ActFn fn, uint32_t to, uint32_t from, uint32_t bias,
+                            int partitions) {
     Instruction i;
     i.opcode = Opcode::kActivate;
     i.fn = fn;
@@ -266,4 +385,10 @@ BENCHMARK(BM_Mlp)->Unit(benchmark::kMicrosecond);
 }  // namespace
 }  // namespace glia::device
 
-BENCHMARK_MAIN();
+int main(int argc, char** argv) {
+  setenv("GLIA_NUM_THREADS", "1", /*overwrite=*/0);
+  benchmark::Initialize(&argc, argv);
+  if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
+  benchmark::RunSpecifiedBenchmarks();
+  return 0;
+}

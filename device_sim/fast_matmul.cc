@@ -24,6 +24,8 @@ constexpr int64_t kPackAbove = 24;
 // A panel of columns of this many contracted rows, and as many rows of the other side, stay in the
 // second-level cache.
 constexpr int64_t kBlockRows = 800;
+// Rows that are packed on the way: both forms of them fit there too.
+constexpr int64_t kRowChunk = 64;
 constexpr int64_t kLine = 64;
 
 // Buffers of a thread, grown at first use.
@@ -100,11 +102,6 @@ class MatmulStep final : public Step {
     return true;
   }
 
-  // Rows that the step after this one reads from far away.
-  void SetNext(const MatmulStep& next) {
-    if (next.rows_.constant && next.rows_.packed == nullptr) next_ = next.rows_.slots;
-  }
-
  private:
   // One side of the product: what is contracted, slot after slot.
   struct Side {
@@ -146,24 +143,28 @@ class MatmulStep final : public Step {
     }
   }
 
-  int64_t PanelWords(int64_t width) const { return packed_k_ * width; }
+  // From one panel to the next: a line more than there is, or else the panels, which are written
+  // side by side, would meet in few sets of the cache.
+  static int64_t PanelWords(int64_t rows, int64_t width) { return rows * width + kLine / 4; }
+  int64_t PanelWords(int64_t width) const { return PanelWords(packed_k_, width); }
   int64_t PackedWords(int64_t n, int64_t width) const {
     return (n + width - 1) / width * PanelWords(width);
   }
 
-  // Packs constants of bf16, whose pairs take time to make; fp32 would only be there twice.
+  // Tells the side's contents apart from others', and packs constants: bf16 always, fp32 as far as
+  // the memory for having them twice goes.
   void Identify(const DecodeContext& context, Side& side, int64_t n, int64_t width) {
     if (context.identities == nullptr || !side.known) return;
     side.list = context.identities->Find(side.identity, width);
-    if (!side.constant || bf16_ == nullptr) return;
-    if (side.list->packed.expired()) {
-      auto buffer = std::make_shared<PanelBuffer>();
-      packer_.Pack(side.slots, 0, n, width, buffer->Get(PackedWords(n, width)), PanelWords(width));
-      side.packed = std::move(buffer);
-      side.list->packed = side.packed;
-    } else {
-      side.packed = side.list->packed.lock();
-    }
+    if (!side.constant) return;
+    side.packed = side.list->packed.lock();
+    if (side.packed != nullptr) return;
+    const int64_t words = PackedWords(n, width);
+    if (bf16_ == nullptr && !context.identities->Spend(words * 4)) return;
+    auto buffer = std::make_shared<PanelBuffer>();
+    packer_.Pack(side.slots, 0, n, width, buffer->Get(words), PanelWords(width));
+    side.packed = std::move(buffer);
+    side.list->packed = side.packed;
   }
 
   // Panels of elements [first, first + n) of a side over all of the contraction: packed before or
@@ -198,37 +199,25 @@ class MatmulStep final : public Step {
     const float* const all_rows = Whole(rows_, epoch, r0, m, kRows);
     const float* const all_columns = in_place_ ? nullptr : Whole(columns_, epoch, c0, n, kColumns);
     bool accumulate = direct_ && accumulate_;
+    const int64_t chunk = all_rows == nullptr && all_columns != nullptr ? kRowChunk : m;
     for (const Block& block : blocks_) {
-      Panels rows = {all_rows + block.at * kRows, PanelWords(kRows)};
-      if (all_rows == nullptr) {
-        rows.words = block.rows * kRows;
-        float* const to = scratch.rows.Get((m + kRows - 1) / kRows * rows.words);
-        packer_.Pack(SlotsOf(rows_, block), r0, m, kRows, to, rows.words);
-        rows.data = to;
-      }
-      const Ahead ahead = AheadOf(block, r0, m);
-      if (in_place_) {
-        InPlace(block, rows, m, c0, n, c, pitch, accumulate);
-      } else {
-        for (int64_t j = 0; j < n; j += kColumns) {
-          const int64_t width = std::min(kColumns, n - j);
-          const float* columns =
-              all_columns + j / kColumns * PanelWords(kColumns) + block.at * kColumns;
-          if (all_columns == nullptr) {
-            float* const to = scratch.columns.Get(block.rows * kColumns);
-            packer_.Pack(SlotsOf(columns_, block), c0 + j, width, kColumns, to,
-                         block.rows * kColumns);
-            columns = to;
-          }
-          const bool more = all_columns == nullptr && j + kColumns < n;
-          const Ahead next = {SlotsOf(columns_, block), c0 + j + kColumns, kColumns};
-          const int64_t panels = (m + kRows - 1) / kRows;
-          for (int64_t p = 0; p < panels; ++p) {
-            if (more) Prefetch(next, p, panels);
-            Prefetch(ahead, j / kColumns * panels + p, (n + kColumns - 1) / kColumns * panels);
-            Tile(rows.data + p * rows.words, columns, block.rows, std::min(kRows, m - p * kRows),
-                 width, c + p * kRows * pitch + j, pitch, accumulate);
-          }
+      for (int64_t i = 0; i < m; i += chunk) {
+        const Part part = {r0 + i, std::min(chunk, m - i), c0, n, c + i * pitch, pitch, accumulate};
+        Panels rows = {nullptr, PanelWords(kRows)};
+        if (all_rows != nullptr) {
+          rows.data = all_rows + block.at * kRows + i / kRows * rows.words;
+        } else {
+          rows.words = PanelWords(block.rows, kRows);
+          float* const to = scratch.rows.Get((part.m + kRows - 1) / kRows * rows.words);
+          packer_.Pack(SlotsOf(rows_, block), part.r0, part.m, kRows, to, rows.words);
+          rows.data = to;
+        }
+        if (in_place_) {
+          InPlace(block, rows, part);
+        } else {
+          const float* const columns =
+              all_columns == nullptr ? nullptr : all_columns + block.at * kColumns;
+          ByPanels(block, rows, columns, part);
         }
       }
       accumulate = true;
@@ -241,45 +230,6 @@ class MatmulStep final : public Step {
     int64_t words;  // from one to the next
   };
 
-  static absl::Span<const View> SlotsOf(const Side& side, const Block& block) {
-    return absl::MakeConstSpan(side.slots).subspan(block.first, block.last - block.first);
-  }
-
-  void Tile(const float* a, const float* b, int64_t k, int64_t m, int64_t n, float* c,
-            ptrdiff_t pitch, bool accumulate) const {
-    if (bf16_ != nullptr) {
-      kernels::Bf16Panel t;
-      t.a = reinterpret_cast<const uint32_t*>(a);
-      t.b = reinterpret_cast<const uint32_t*>(b);
-      t.c = c;
-      t.c_pitch = pitch;
-      t.m = static_cast<int32_t>(m);
-      t.n = static_cast<int32_t>(n);
-      t.pairs = static_cast<int32_t>(k);
-      t.accumulate = accumulate;
-      return bf16_(t);
-    }
-    matmul_({a, b, c, kRows, kColumns, pitch, static_cast<int32_t>(m), static_cast<int32_t>(n),
-             static_cast<int32_t>(k), accumulate});
-  }
-
-  // A few rows: the columns are read where they are.
-  void InPlace(const Block& block, const Panels& rows, int64_t m, int64_t c0, int64_t n, float* c,
-               ptrdiff_t pitch, bool accumulate) const {
-    int64_t done = 0;
-    for (size_t s = block.first; s < block.last; ++s) {
-      const View& v = columns_.slots[s];
-      for (int64_t p = 0; p * kRows < m; ++p) {
-        matmul_({rows.data + p * rows.words + done * kRows,
-                 reinterpret_cast<const float*>(v.base) + c0, c + p * kRows * pitch, kRows,
-                 v.pitch / 4, pitch, static_cast<int32_t>(std::min(kRows, m - p * kRows)),
-                 static_cast<int32_t>(n), static_cast<int32_t>(v.partitions),
-                 accumulate || s > block.first});
-      }
-      done += v.partitions;
-    }
-  }
-
   // What will be read next, to be brought nearer meanwhile: elements [first, first + n) of the
   // slots.
   struct Ahead {
@@ -287,15 +237,86 @@ class MatmulStep final : public Step {
     int64_t first = 0, n = 0;
   };
 
-  // The rows to be packed after those of `block`, in this step or the next.
-  Ahead AheadOf(const Block& block, int64_t r0, int64_t m) const {
-    if (&block != &blocks_.back()) {
-      if (!rows_.constant || rows_.packed != nullptr) return {};
-      return {SlotsOf(rows_, *(&block + 1)), r0, m};
+  // Rows [r0, r0 + m) and columns [c0, c0 + n) of the result, at c.
+  struct Part {
+    int64_t r0, m, c0, n;
+    float* c;
+    ptrdiff_t pitch;
+    bool accumulate;
+  };
+
+  // `columns`: panels over all of the contraction from the block on, or null.
+  void ByPanels(const Block& block, const Panels& rows, const float* columns,
+                const Part& part) const {
+    Scratch& scratch = Scratch::Get();
+    const int64_t panels = (part.m + kRows - 1) / kRows;
+    for (int64_t j = 0; j < part.n; j += kColumns) {
+      MatmulTile t;
+      t.n = static_cast<int32_t>(std::min(kColumns, part.n - j));
+      t.k = static_cast<int32_t>(block.rows);
+      t.a_pitch = kRows;
+      t.b_pitch = kColumns;
+      t.c_pitch = part.pitch;
+      t.accumulate = part.accumulate;
+      if (columns != nullptr) {
+        t.b = columns + j / kColumns * PanelWords(kColumns);
+      } else {
+        float* const to = scratch.columns.Get(block.rows * kColumns);
+        packer_.Pack(SlotsOf(columns_, block), part.c0 + j, t.n, kColumns, to,
+                     block.rows * kColumns);
+        t.b = to;
+      }
+      const bool more = columns == nullptr && j + kColumns < part.n;
+      const Ahead next = {SlotsOf(columns_, block), part.c0 + j + kColumns, kColumns};
+      for (int64_t p = 0; p < panels; ++p) {
+        if (more) Prefetch(next, p, panels);
+        t.a = rows.data + p * rows.words;
+        t.c = part.c + p * kRows * part.pitch + j;
+        t.m = static_cast<int32_t>(std::min(kRows, part.m - p * kRows));
+        Tile(t);
+      }
     }
-    if (next_.empty()) return {};
-    const int64_t rows = next_[0].free();
-    return {next_, rows * r0 / m_, rows * m / m_};
+  }
+
+  static absl::Span<const View> SlotsOf(const Side& side, const Block& block) {
+    return absl::MakeConstSpan(side.slots).subspan(block.first, block.last - block.first);
+  }
+
+  void Tile(const MatmulTile& tile) const {
+    if (bf16_ == nullptr) return matmul_(tile);
+    kernels::Bf16Panel t;
+    t.a = reinterpret_cast<const uint32_t*>(tile.a);
+    t.b = reinterpret_cast<const uint32_t*>(tile.b);
+    t.c = tile.c;
+    t.c_pitch = tile.c_pitch;
+    t.m = tile.m;
+    t.n = tile.n;
+    t.pairs = tile.k;
+    t.accumulate = tile.accumulate;
+    bf16_(t);
+  }
+
+  // A few rows: the columns are read where they are.
+  void InPlace(const Block& block, const Panels& rows, const Part& part) const {
+    int64_t done = 0;
+    for (size_t s = block.first; s < block.last; ++s) {
+      const View& v = columns_.slots[s];
+      for (int64_t p = 0; p * kRows < part.m; ++p) {
+        MatmulTile t;
+        t.a = rows.data + p * rows.words + done * kRows;
+        t.b = reinterpret_cast<const float*>(v.base) + part.c0;
+        t.c = part.c + p * kRows * part.pitch;
+        t.a_pitch = kRows;
+        t.b_pitch = v.pitch / 4;
+        t.c_pitch = part.pitch;
+        t.m = static_cast<int32_t>(std::min(kRows, part.m - p * kRows));
+        t.n = static_cast<int32_t>(part.n);
+        t.k = static_cast<int32_t>(v.partitions);
+        t.accumulate = part.accumulate || s > block.first;
+        matmul_(t);
+      }
+      done += v.partitions;
+    }
   }
 
   // The given one of so many parts.
@@ -328,7 +349,6 @@ class MatmulStep final : public Step {
   kernels::Bf16PanelFn bf16_ = nullptr;  // null: in fp32
   Side rows_, columns_;
   std::vector<Block> blocks_;
-  std::vector<View> next_;
   int64_t m_ = 0, n_ = 0, k_ = 0;
   int64_t packed_k_ = 0;            // rows of a panel
   bool swapped_ = false;            // rows are the moving operand's free elements
@@ -341,13 +361,7 @@ class MatmulStep final : public Step {
 
 std::unique_ptr<Step> MakeMatmul(const DecodeContext& context, const View& dst,
                                  std::vector<Product> products, bool accumulate) {
-  auto step = std::make_unique<MatmulStep>(context, dst, products, accumulate);
-  if (context.identities != nullptr) {
-    Step*& last = context.identities->last[context.lane];
-    if (last != nullptr) static_cast<MatmulStep*>(last)->SetNext(*step);
-    last = step.get();
-  }
-  return step;
+  return std::make_unique<MatmulStep>(context, dst, products, accumulate);
 }
 
 }  // namespace glia::device::fast

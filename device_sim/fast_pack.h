@@ -16,8 +16,6 @@
 
 namespace glia::device::fast {
 
-class Step;
-
 // Floats at 64 bytes, not initialised.
 class PanelBuffer {
  public:
@@ -45,11 +43,17 @@ class Identities {
   // A number that the process has not used before.
   static uint64_t Next();
 
-  // The product made last, by the number of the lane of steps that it is for.
-  std::map<int, Step*> last;
+  // Bytes that constants of fp32 may take once more, packed.
+  void SetBudget(int64_t bytes) { budget_ = bytes; }
+  bool Spend(int64_t bytes) {
+    if (bytes > budget_) return false;
+    budget_ -= bytes;
+    return true;
+  }
 
  private:
   std::map<std::pair<std::vector<uint64_t>, int64_t>, std::shared_ptr<List>> lists_;
+  int64_t budget_ = 0;
 };
 
 // How to pack. `pairs`: bf16 as it is, two neighbours along the contraction in one word, an odd

@@ -50,7 +50,6 @@ struct DecodeContext {
   const kernels::ElementwiseKernels& kernels;
   kernels::MatmulFn matmul;
   Identities* identities = nullptr;  // null: operands of products are not told apart
-  int lane = 0;                      // steps of other lanes run at the same time
   // Sources of the instruction at hand that are read elsewhere than in SBUF: constants.
   struct Redirect {
     const isa::Operand* operand;

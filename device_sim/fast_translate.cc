@@ -11,6 +11,8 @@ namespace {
 using isa::Opcode;
 
 constexpr size_t kMaxOpenGroups = 8;
+// Of the bytes of a NEFF's constants, how much may be packed fp32 besides.
+constexpr int64_t kFilePercent = 30;
 // Transfers of fewer bytes stay on one thread.
 constexpr int64_t kSplitBytes = 64 << 10;
 // Chains with fewer elements stay on one thread.
@@ -123,8 +125,16 @@ Translator::Translator(const isa::Program& program, const Memories& memories,
       pool_(pool),
       rows_(rows),
       storage_(storage),
-      context_{program, memories, kernels::GetElementwise(), kernels::GetMatmul(), &lists_, 0, {}} {
-  for (const uint8_t* c : constants) bindings_.push_back(const_cast<uint8_t*>(c));  // read only
+      context_{program, memories, kernels::GetElementwise(), kernels::GetMatmul(), &lists_, {}} {
+  int64_t budget = 0;
+  for (size_t i = 0; i < constants.size(); ++i) {
+    bindings_.push_back(const_cast<uint8_t*>(constants[i]));  // read only
+    const auto known = bindings_.begin() + static_cast<ptrdiff_t>(i);
+    if (constants[i] == nullptr || std::find(bindings_.begin(), known, *known) != known) continue;
+    const isa::Variable& v = program.variables[i];
+    budget += v.kind == isa::VariableKind::kFile ? v.bytes * kFilePercent / 100 : v.bytes;
+  }
+  lists_.SetBudget(budget);
 }
 
 std::vector<Translator::Access> Translator::AccessesOf(const isa::Instruction& i) const {
@@ -661,7 +671,6 @@ TranslatedSegment Translator::Translate(const isa::Segment& segment,
   open_taps_.clear();
   views_.clear();
   identities_.clear();
-  lists_.last.clear();
   for (const StreamPosition& at : order) {
     const isa::Instruction& i = segment.streams[static_cast<int>(at.engine)][at.index];
     if (i.opcode == Opcode::kNop) continue;
