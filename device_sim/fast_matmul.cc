@@ -42,6 +42,7 @@ class MatmulStep final : public Step {
   MatmulStep(const DecodeContext& context, const View& dst, const std::vector<Product>& products,
              bool accumulate)
       : matmul_(context.matmul),
+        alone_(context.lane >= 0),
         accumulate_(accumulate),
         dst_(dst),
         packer_(context.kernels, false) {
@@ -81,7 +82,7 @@ class MatmulStep final : public Step {
 
   bool Run(RunContext& context) override {
     const int threads = context.pool->threads();
-    if (threads == 1 || m_ * n_ * k_ < kParallelMultiplications) {
+    if (alone_ || threads == 1 || m_ * n_ * k_ < kParallelMultiplications) {
       Compute(context.epoch, 0, m_, 0, n_);
       return true;
     }
@@ -155,6 +156,8 @@ class MatmulStep final : public Step {
   // the memory for having them twice goes.
   void Identify(const DecodeContext& context, Side& side, int64_t n, int64_t width) {
     if (context.identities == nullptr || !side.known) return;
+    // Lanes do not see what others pack as they run.
+    if (!side.constant) side.identity.push_back(static_cast<uint64_t>(context.lane));
     side.list = context.identities->Find(side.identity, width);
     if (!side.constant) return;
     side.packed = side.list->packed.lock();
@@ -343,6 +346,7 @@ class MatmulStep final : public Step {
   }
 
   const kernels::MatmulFn matmul_;
+  const bool alone_;  // on the thread that runs it
   const bool accumulate_;
   const View dst_;
   Packer packer_;

@@ -50,6 +50,7 @@ struct DecodeContext {
   const kernels::ElementwiseKernels& kernels;
   kernels::MatmulFn matmul;
   Identities* identities = nullptr;  // null: operands of products are not told apart
+  int lane = -1;  // of several that run at the same time, the one that the step is for
   // Sources of the instruction at hand that are read elsewhere than in SBUF: constants.
   struct Redirect {
     const isa::Operand* operand;

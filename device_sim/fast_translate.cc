@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "device_sim/kernels_narrow.h"
 #include "serialization/isa/table.h"
 
 namespace glia::device::fast {
@@ -11,8 +12,6 @@ namespace {
 using isa::Opcode;
 
 constexpr size_t kMaxOpenGroups = 8;
-// Of the bytes of a NEFF's constants, how much may be packed fp32 besides.
-constexpr int64_t kFilePercent = 30;
 // Transfers of fewer bytes stay on one thread.
 constexpr int64_t kSplitBytes = 64 << 10;
 // Chains with fewer elements stay on one thread.
@@ -28,6 +27,8 @@ constexpr int64_t kMultiplicationsPerElement = 32;
 // Weights beyond this are laid out for the kernels at each run: a second copy of a large model's
 // would not be worth its memory.
 constexpr int64_t kMaxPackedBytes = 192 << 20;
+// Of the bytes of constants that are more than that, how much products may have packed in fp32.
+constexpr int64_t kFilePercent = 30;
 
 // Instructions whose result in a partition depends on that partition alone, wherever it is.
 bool WorksByPartition(Opcode opcode) {
@@ -125,16 +126,17 @@ Translator::Translator(const isa::Program& program, const Memories& memories,
       pool_(pool),
       rows_(rows),
       storage_(storage),
-      context_{program, memories, kernels::GetElementwise(), kernels::GetMatmul(), &lists_, {}} {
-  int64_t budget = 0;
+      context_{program, memories, kernels::GetElementwise(), kernels::GetMatmul(), &lists_,
+               -1,      {}} {
+  int64_t files = 0, budget = 0;
   for (size_t i = 0; i < constants.size(); ++i) {
     bindings_.push_back(const_cast<uint8_t*>(constants[i]));  // read only
     const auto known = bindings_.begin() + static_cast<ptrdiff_t>(i);
     if (constants[i] == nullptr || std::find(bindings_.begin(), known, *known) != known) continue;
     const isa::Variable& v = program.variables[i];
-    budget += v.kind == isa::VariableKind::kFile ? v.bytes * kFilePercent / 100 : v.bytes;
+    (v.kind == isa::VariableKind::kFile ? files : budget) += v.bytes;
   }
-  lists_.SetBudget(budget);
+  lists_.SetBudget(budget + (files <= kMaxPackedBytes ? files : files * kFilePercent / 100));
 }
 
 std::vector<Translator::Access> Translator::AccessesOf(const isa::Instruction& i) const {
@@ -167,25 +169,59 @@ void Translator::Emit(const Group& group) {
   emitted_.push_back(group.node);
 }
 
+// Whether the group's products read their moving operands whole and in order: a plain product, with
+// more columns than the kernel for few has.
+bool Translator::IsPlain(const Group& group) const {
+  return group.dst_view.free() > kernels::kNarrowColumns &&
+         std::all_of(group.products.begin(), group.products.end(), [&](const WindowProduct& p) {
+           const View& v = p.stationary;
+           return p.dst.free() == group.dst_view.free() && p.moving.FreeContiguous() &&
+                  v.size[0] * v.size[1] * v.size[2] == 1;
+         });
+}
+
 // Each thread makes its range of the result's partitions.
 void Translator::EmitWindows(const Group& group, Node& node) {
-  const auto plan = std::make_shared<const WindowPlan>(context_, group.dst_view, group.products,
-                                                       group.accumulate);
-  for (const WindowProduct& p : group.products) {
-    packed_bytes_ += p.stationary.elements() * p.stationary.bytes;
+  const bool plain = IsPlain(group);
+  std::shared_ptr<const WindowPlan> plan;
+  bool packed = false;
+  if (!plain) {
+    plan = std::make_shared<const WindowPlan>(context_, group.dst_view, group.products,
+                                              group.accumulate);
+    for (const WindowProduct& p : group.products) {
+      packed_bytes_ += p.stationary.elements() * p.stationary.bytes;
+    }
+    packed = packed_bytes_ <= kMaxPackedBytes;
   }
-  const bool packed = packed_bytes_ <= kMaxPackedBytes;
-  const int64_t rows = plan->rows(), lanes = std::min<int64_t>(pool_.threads(), rows);
+  const auto make = [&](int64_t begin, int64_t count) {
+    if (!plain) return MakeWindowStep(plan, begin, count, packed);
+    View dst = group.dst_view;
+    dst.base += begin * dst.pitch;
+    dst.partitions = count;
+    std::vector<Product> products;
+    for (const WindowProduct& p : group.products) {
+      products.push_back(p);
+      View& rows = products.back().stationary;
+      rows.base += begin * rows.stride[isa::kFreeDims - 1];
+      rows.size[isa::kFreeDims - 1] = count;
+    }
+    return MakeMatmul(context_, dst, std::move(products), group.accumulate);
+  };
+  const int64_t rows = group.dst_view.partitions, lanes = std::min<int64_t>(pool_.threads(), rows);
   if (lanes < 2) {
-    node.steps.push_back(MakeWindowStep(plan, 0, rows, packed));
+    node.steps.push_back(make(0, rows));
     return;
   }
   node.lanes.resize(lanes);
   for (int64_t lane = 0; lane < lanes; ++lane) {
+    context_.lane = static_cast<int>(lane);
     const int64_t begin = rows * lane / lanes, end = rows * (lane + 1) / lanes;
-    node.lanes[lane].push_back(MakeWindowStep(plan, begin, end - begin, packed));
+    node.lanes[lane].push_back(make(begin, end - begin));
   }
-  node.elements = plan->multiplications() / kMultiplicationsPerElement;
+  context_.lane = -1;
+  int64_t depth = 0;
+  for (const WindowProduct& p : group.products) depth += p.stationary.partitions;
+  node.elements = depth * rows * group.dst_view.free() / kMultiplicationsPerElement;
   node.touches.push_back(
       {group.dst.space, BoundsOf(group.dst), true, {group.partition, static_cast<int>(rows)}});
   for (const Footprint& f : group.operands) {

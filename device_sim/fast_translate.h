@@ -91,6 +91,7 @@ class Translator {
   void CloseGroups(const std::vector<Access>& accesses, int64_t except);
   void Emit(const Group& group);
   void EmitWindows(const Group& group, Node& node);
+  bool IsPlain(const Group& group) const;
   void Emit(const Taps& taps);
   Group* FindGroup(const Footprint& dst, const WindowProduct& product, bool constant);
   void Matmul(const isa::Instruction& i, StreamPosition at, const std::vector<Access>& accesses);

@@ -101,12 +101,6 @@ WindowPlan::WindowPlan(const DecodeContext& context, const View& whole,
   }
 }
 
-int64_t WindowPlan::multiplications() const {
-  int64_t depth = 0;
-  for (const Slot& s : slots_) depth += s.moving.partitions;
-  return depth * columns_ * rows();
-}
-
 class WindowStep final : public Step {
  public:
   WindowStep(std::shared_ptr<const WindowPlan> plan, int64_t first, int64_t count, bool packed)

@@ -32,9 +32,6 @@ class WindowPlan {
   WindowPlan(const DecodeContext& context, const View& whole, std::vector<WindowProduct> products,
              bool accumulate);
 
-  int64_t rows() const { return dst_.partitions; }
-  int64_t multiplications() const;
-
  private:
   friend class WindowStep;
   struct Slot {
