@@ -126,7 +126,7 @@ TEST(Refusals, NameTheOperatorItsSchemaAndTheArgument) {
       {"torch._unique2(x)[0]", {"aten::_unique2(Tensor self", "depends"}},
       {"torch.fft_fft(x)",
        {"aten::_fft_r2c(self=f32[2,3], dim=[1]", "(schema: aten::_fft_r2c(Tensor"}},
-      {"torch.to_sparse(x)", {"aten::to_sparse", "sparse", "[2, 3]"}},
+      {"torch.to_sparse(x)", {"to_sparse(Tensor self", "sparse", "[2, 3]"}},
       {"torch.quantize_per_tensor(x, 0.1, 0, 13)",
        {"aten::quantize_per_tensor(Tensor self", "quantized", "[2, 3]"}},
       {"torch.complex(x, x)",

@@ -59,7 +59,8 @@ int Inspect(const std::vector<std::string>& words) {
   const Models models = TracedModels(file, module);
   if (IsPartitioned(module)) {
     std::printf("partitioned module\n");
-    for (const c10::IValue& spec : module.attr("input_specs").toListRef()) {
+    const c10::IValue specs = module.attr("input_specs");
+    for (const c10::IValue& spec : specs.toListRef()) {
       std::printf("  input   %s\n", spec.toStringRef().c_str());
     }
     for (const auto& child : module.named_children()) {

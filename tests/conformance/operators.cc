@@ -220,7 +220,8 @@ bool SameArguments(const c10::FunctionSchema& schema, const c10::FunctionSchema&
 
 const OpInfo* InPlaceForm(const OpInfo& op) {
   const c10::FunctionSchema& schema = op.handle.schema();
-  for (const OpInfo* other : OverloadsOf(schema.name() + "_")) {
+  const std::string name = schema.name() + "_";
+  for (const OpInfo* other : OverloadsOf(name)) {
     if (SameArguments(schema, other->handle.schema(), 0)) return other;
   }
   return nullptr;

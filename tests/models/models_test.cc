@@ -129,7 +129,8 @@ class ModelsTest : public testing::TestWithParam<const char*> {
 };
 
 TEST_P(ModelsTest, BothModes) {
-  const Entry& entry = Find(GetParam());
+  const std::string name = GetParam();
+  const Entry& entry = Find(name);
   const Instance instance = entry.make(g_size, 1);
   const Expected expected = Expect(instance);
   {
