@@ -20,8 +20,18 @@
 
 // The dispatch key of autocast on the xla device came with 2.0.
 #define GLIA_TORCH_HAS_AUTOCAST_XLA GLIA_TORCH_AT_LEAST(2, 0)
+// repeat_interleave with a number of repeats is made of views and a copy since 2.0; before, its
+// shape counted as dependent on data.
+#define GLIA_TORCH_REPEATS_BY_VIEWS GLIA_TORCH_AT_LEAST(2, 0)
+// Inference's batch norm has operators of its own since 2.1 and 2.4, composites whose parts not
+// every tensor of a device can take.
+#define GLIA_TORCH_HAS_INFERENCE_BATCH_NORM GLIA_TORCH_AT_LEAST(2, 4)
 
 namespace glia {
+
+// Paddings on the CPU keep channels-last images so, and the functional scatters copy the gaps
+// between the elements of their operand.
+inline constexpr bool kCpuKernelsChooseLayouts = GLIA_TORCH_AT_LEAST(2, 0);
 
 // An allocator made of a function from bytes to a DataPtr. c10::Allocator::allocate lost its const
 // and copy_data appeared in 2.3.

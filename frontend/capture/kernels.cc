@@ -420,4 +420,9 @@ TORCH_LIBRARY_IMPL(aten, XLA, m) {
         "repeat", "convolution_overrideable", "convolution_backward_overrideable"}) {
     m.impl(name, torch::CppFunction::makeFromBoxedFunction<&BoxedKernel>());
   }
+#if GLIA_TORCH_HAS_INFERENCE_BATCH_NORM
+  for (const char* name : {"_batch_norm_no_update", "_native_batch_norm_legit_no_training"}) {
+    m.impl(name, torch::CppFunction::makeFromBoxedFunction<&BoxedKernel>());
+  }
+#endif
 }
