@@ -10,6 +10,7 @@
 
 #include <sstream>
 
+#include "frontend/testing/errors.h"
 #include "frontend/trace.h"
 
 namespace glia {
@@ -18,18 +19,6 @@ namespace {
 using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-
-template <typename F>
-std::string ErrorOf(F f) {
-  try {
-    f();
-  } catch (const c10::Error& error) {
-    return error.what_without_backtrace();
-  } catch (const std::exception& error) {
-    return error.what();
-  }
-  return "no error";
-}
 
 torch::jit::Module SaveAndLoad(const torch::jit::Module& module) {
   std::stringstream stream;

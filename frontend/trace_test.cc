@@ -18,6 +18,8 @@
 
 #include "frontend/capture/metrics.h"
 #include "runtime/torch/neuron_model.h"
+#include "frontend/testing/errors.h"
+#include "frontend/torch_compat.h"
 
 namespace glia {
 namespace {
@@ -40,16 +42,6 @@ std::string Save(const torch::jit::Module& module) {
 torch::jit::Module Load(const std::string& bytes) {
   std::istringstream stream(bytes);
   return torch::jit::load(stream);
-}
-
-template <typename F>
-std::string ErrorOf(F f) {
-  try {
-    f();
-  } catch (const std::exception& error) {
-    return error.what();
-  }
-  return "no error";
 }
 
 void ExpectClose(const at::Tensor& got, const at::Tensor& want) {
