@@ -85,21 +85,22 @@ TEST(Analyze, GoesOnAfterWhatNeedsTheHost) {
   EXPECT_EQ(analysis.supported_operators.count("aten::sin"), 1u);
 }
 
-// The lowering takes a topk of any size; the compiler sorts rows up to what fits a tile.
+// The lowering takes a convolution of any size; the compiler has one output's inputs in a tile.
 TEST(Analyze, WhatTheCompilerRefusesIsNotSupported) {
-  auto topk = [](const at::Tensor& x) { return std::get<0>(at::topk(x, 60000)); };
-  const at::Tensor x = at::rand({1, 200000});
-  const Analysis analysis = analyze(topk, {x});
+  const at::Tensor w = at::rand({1, 1, 70000});
+  auto wide = [&](const at::Tensor& x) { return at::conv1d(x, w.to(x.device()), {}, 100); };
+  const at::Tensor x = at::rand({1, 1, 80000});
+  const Analysis analysis = analyze(wide, {x});
   ASSERT_EQ(analysis.unsupported_operators.size(), 1u) << analysis.ToText();
-  EXPECT_EQ(analysis.unsupported_operators[0].kind, "aten::topk");
+  EXPECT_EQ(analysis.unsupported_operators[0].kind, "aten::conv1d");
   EXPECT_EQ(analysis.unsupported_operators[0].failure_at, "neuronx-cc");
-  EXPECT_THAT(
-      ErrorOf([&] { trace(topk, {x}); }),
-      AllOf(HasSubstr("cannot trace aten::topk(self=f32[1,200000], k=60000"),
-            HasSubstr("the compiler refuses it"), HasSubstr("schema: aten::topk(Tensor self")));
+  EXPECT_THAT(ErrorOf([&] { trace(wide, {x}); }),
+              AllOf(HasSubstr("cannot trace aten::convolution_overrideable(input=f32[1,1,80000]"),
+                    HasSubstr("the compiler refuses it"),
+                    HasSubstr("schema: aten::convolution_overrideable(Tensor input")));
   AnalyzeOptions options;
-  options.additional_ignored_ops = {"aten::topk"};
-  EXPECT_THAT(analyze(topk, {x}, options).unsupported_operators, IsEmpty());
+  options.additional_ignored_ops = {"aten::conv1d"};
+  EXPECT_THAT(analyze(wide, {x}, options).unsupported_operators, IsEmpty());
 }
 
 struct Refusal {

@@ -228,6 +228,36 @@ absl::Status EmitByComputation(Emitter& e, const Instruction& hlo, std::vector<N
   return e.status();
 }
 
+// Reduces one axis whose windows do not fit into a tile: each piece of the window by itself, then
+// the pieces.
+absl::StatusOr<Nd> ReduceInPieces(Emitter& e, const Nd& x, int64_t dim, const WindowAxis& axis,
+                                  AluOp op) {
+  WindowAxis piece = axis;
+  while (!WindowFits({&piece, 1}, x.dtype, op)) piece.kernel = (piece.kernel + 1) / 2;
+  const int64_t size = piece.kernel;
+  const int64_t count = (axis.kernel + size - 1) / size;
+  Dims dims = x.dims;
+  dims[dim] = axis.out;
+  dims.insert(dims.begin(), count);
+  const DType type = isa::IsFloat(x.dtype) ? DType::kF32 : x.dtype;
+  const Nd pieces = e.NewBuffer(type, dims, "window");
+  for (int64_t i = 0; i < count; ++i) {
+    piece.kernel = std::min(size, axis.kernel - i * size);
+    piece.pad_low = axis.pad_low - i * size * axis.kernel_dilation;
+    const absl::Status status = ReduceWindows(e, x, DropDim(SliceDim(pieces, 0, i, 1), 0), {piece},
+                                              {dim}, op, absl::nullopt);
+    if (!status.ok()) return status;
+  }
+  WindowAxis all;
+  all.in = all.kernel = count;
+  all.out = 1;
+  dims[0] = 1;
+  const Nd sum = e.NewBuffer(type, dims, "window");
+  const absl::Status status = ReduceWindows(e, pieces, sum, {all}, {0}, op, absl::nullopt);
+  if (!status.ok()) return status;
+  return DropDim(sum, 0);
+}
+
 // Images for convolutions, which may round them, keep their channels outermost.
 Nd NewOutput(Emitter& e, const Instruction& hlo, int64_t leaf, AluOp op) {
   const auto& uses = hlo.uses();
@@ -281,9 +311,23 @@ absl::Status EmitReduceWindow(Emitter& e, const Instruction& hlo) {
              dims[0], op.alu, init);
     return e.status();
   }
-  // Three axes at a time, the last ones first; sums in between as wide as the engines have them.
-  while (axes.size() > kWindowAxes) {
-    const size_t first = axes.size() - kWindowAxes;
+  // As many axes at a time as may be, the last ones first; sums in between as wide as the engines
+  // have them.
+  const auto axes_at_once = [&] {
+    size_t count = std::min<size_t>(axes.size(), kWindowAxes);
+    while (count > 0 && !WindowFits(absl::MakeSpan(axes).last(count), x.dtype, op.alu)) --count;
+    return count;
+  };
+  for (size_t i = axes.size(); i-- > 0;) {
+    if (WindowFits({&axes[i], 1}, x.dtype, op.alu)) continue;
+    absl::StatusOr<Nd> reduced = ReduceInPieces(e, x, dims[i], axes[i], op.alu);
+    if (!reduced.ok()) return reduced.status();
+    x = *std::move(reduced);
+    axes.erase(axes.begin() + static_cast<int64_t>(i));
+    dims.erase(dims.begin() + static_cast<int64_t>(i));
+  }
+  for (size_t count = axes_at_once(); count < axes.size(); count = axes_at_once()) {
+    const size_t first = axes.size() - count;
     Dims between = x.dims;
     for (size_t i = first; i < axes.size(); ++i) between[dims[i]] = axes[i].out;
     const Nd buffer = e.NewBuffer(isa::IsFloat(x.dtype) ? DType::kF32 : x.dtype, between, "window");

@@ -8,6 +8,7 @@
 #include "compiler/codegen/indexing.h"
 #include "compiler/codegen/sort.h"
 #include "compiler/codegen/tiling.h"
+#include "serialization/hlo/builder.h"
 #include "serialization/isa/table.h"
 
 namespace glia::compiler {
@@ -244,6 +245,18 @@ absl::Status SortByNetwork(Emitter& e, const Computation& comparator, const std:
   return e.status();
 }
 
+// Whether the first of two scalars comes before the second; NaN is the largest.
+Computation* TopOrder(hlo::Builder* builder, hlo::PrimitiveType type, bool largest) {
+  const auto sub = builder->CreateSubBuilder("before");
+  hlo::Op a = Parameter(sub.get(), 0, hlo::Shape(type, {}));
+  hlo::Op b = Parameter(sub.get(), 1, hlo::Shape(type, {}));
+  if (largest) std::swap(a, b);
+  const hlo::Op less = Lt(a, b);
+  const absl::StatusOr<Computation*> before =
+      sub->BuildComputation(hlo::IsFloating(type) ? Or(less, And(Ne(b, b), Eq(a, a))) : less);
+  return before.ok() ? *before : nullptr;
+}
+
 // The k first of each row by descending (or ascending) order, and their positions.
 struct Top {
   Nd values, positions;  // [rows, k]
@@ -355,13 +368,22 @@ absl::Status EmitTopK(Emitter& e, const Instruction& hlo) {
   bool has_positions = false;
   // Pieces of long rows leave their first k, until one tile holds what is left of a row.
   const int64_t chunk = std::max<int64_t>(kTopChunk, std::min(longest, 4 * k));
+  if (n > longest && 2 * k > chunk) {
+    // Pieces would leave nearly all.
+    hlo::Builder builder("top");
+    const Computation* before = TopOrder(&builder, hlo.operand(0)->shape.type, hlo.largest);
+    const Nd sorted = e.NewBuffer(now.values.dtype, {rows, n}, "top");
+    const Nd order = e.NewBuffer(DType::kI32, {rows, n}, "top");
+    const Nd positions = BroadcastNd(NewPositions(e, n), {rows, n}, {1});
+    const absl::Status status =
+        SortByNetwork(e, *before, {{now.values, false}, {positions, true}}, {sorted, order});
+    if (!status.ok()) return status;
+    e.Dma(result.values, SliceDim(sorted, 1, 0, k));
+    e.Dma(result.positions, SliceDim(order, 1, 0, k));
+    return e.status();
+  }
   while (now.values.dims[1] > longest) {
     const int64_t length = now.values.dims[1];
-    if (2 * k > chunk) {
-      return absl::UnimplementedError(absl::StrCat("topk with k = ", k, " of rows of ", n,
-                                                   "; rows longer than ", longest,
-                                                   " elements allow k up to ", longest / 2));
-    }
     const int64_t pieces = length / chunk, rest = length % chunk;
     const int64_t take_rest = std::min(k, rest);
     const int64_t left = pieces * k + take_rest;

@@ -47,6 +47,14 @@ constexpr int64_t kMaxBytes = 16 * 1024;  // of a tile, a partition
 constexpr int64_t kSmallImage = 128;      // results of images that share a tile
 constexpr int64_t kPoolFree = 192;        // elements from which POOL is the faster
 
+// The larger of two is one of them: no wider type is needed.
+DType SumType(DType x, AluOp op) {
+  const bool selects = op == AluOp::kMax || op == AluOp::kMin;
+  return isa::IsFloat(x) && !selects ? DType::kF32 : x;
+}
+// Elements of a tile.
+int64_t MostOf(DType sum) { return kMaxBytes / std::max(2, isa::DTypeBytes(sum)); }
+
 // Arrays [C, outer, three axes] on both sides.
 struct WindowProblem {
   Nd x, out;
@@ -58,13 +66,11 @@ struct WindowProblem {
 class WindowReducer {
  public:
   WindowReducer(Emitter& e, const WindowProblem& p) : e_(e), p_(p) {
-    // The larger of two is one of them: no wider type is needed.
-    const bool selects = p.op == AluOp::kMax || p.op == AluOp::kMin;
-    sum_type_ = isa::IsFloat(p.x.dtype) && !selects ? DType::kF32 : p.x.dtype;
+    sum_type_ = SumType(p.x.dtype, p.op);
   }
 
   absl::Status Emit() {
-    const int64_t most = kMaxBytes / std::max(2, isa::DTypeBytes(sum_type_));
+    const int64_t most = MostOf(sum_type_);
     // What there is at each stage: the last axis is reduced first.
     const auto fits = [&](const WindowSizes& b) {
       WindowSizes stage = b;
@@ -245,6 +251,12 @@ class WindowReducer {
 };
 
 }  // namespace
+
+bool WindowFits(absl::Span<const WindowAxis> axes, DType x, AluOp op) {
+  int64_t inputs = 1;
+  for (const WindowAxis& axis : axes) inputs *= std::max<int64_t>(1, axis.InputsOf(1));
+  return inputs <= MostOf(SumType(x, op));
+}
 
 absl::Status ReduceWindows(Emitter& e, const Nd& x, const Nd& out,
                            const std::vector<WindowAxis>& axes, const Dims& window_dims, AluOp op,

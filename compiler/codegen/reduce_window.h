@@ -7,6 +7,7 @@
 
 #include "absl/status/status.h"
 #include "absl/types/optional.h"
+#include "absl/types/span.h"
 #include "compiler/codegen/emitter.h"
 #include "compiler/codegen/window.h"
 
@@ -18,6 +19,9 @@ void SetNeutral(Emitter& e, const Operand& o, AluOp op);
 Operand LoadScalar(Emitter& e, const Nd& scalar, int partitions);
 // The column `free` times.
 Operand Repeat(Operand column, int64_t free);
+
+// Whether what one result reads fits into a tile, and so ReduceWindows takes these axes.
+bool WindowFits(absl::Span<const WindowAxis> axes, DType x, AluOp op);
 
 // out = op(init, op over the windows of x) for windows over at most kWindowAxes dims, ascending,
 // one axis each; without `init`, windows that meet nothing give the neutral element. Floats

@@ -45,6 +45,9 @@ const Case kCases[] = {
     {"running, long", {2, 4500}, {W(1), W(4500, 1, 4499)}},
     {"running backwards", {5, 33}, {W(1), W(33, 1, 0, 32)}},
     {"running in the middle", {2, 7, 3}, {W(1), W(9, 1, 8), W(1)}},
+    {"more than a tile, axis by axis", {2, 3, 80, 75}, {W(1), W(1), W(70, 5), W(70, 5)}},
+    {"more than a tile", {2, 9300}, {W(1), W(9000, 150, 100, 50)}},
+    {"more than a tile, dilated", {5000, 2}, {W(2400, 500, 0, 900, 2), W(1)}},
     {"nothing", {0, 5}, {W(1), W(2)}},
     {"windows of nothing", {3, 0}, {W(1), W(2, 1, 2, 1)}},
 };
