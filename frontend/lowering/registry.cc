@@ -13,11 +13,11 @@ const Table& AllLowerings() {
   static const Table* const table = [] {
     auto* all = new Table;
     for (const OpTable family :
-         {ActivationOps(),  ArithmeticOps(), AttentionOps(),     BackwardOps(), CompareOps(),
-          ConvolutionOps(), CumulativeOps(), EmbeddingOps(),     FactoryOps(),  IndexingOps(),
-          LossOps(),        MatmulOps(),     NormalisationOps(), PaddingOps(),  PoolingOps(),
-          RandomOps(),      ReductionOps(),  ScatterOps(),       ShapeOps(),    SortOps(),
-          UnaryOps(),       UpsampleOps()}) {
+         {ActivationOps(),  ArithmeticOps(), AttentionOps(), BackwardOps(),      CompareOps(),
+          ConvolutionOps(), CumulativeOps(), EmbeddingOps(), FactoryOps(),       GridSampleOps(),
+          IndexingOps(),    LossOps(),       MatmulOps(),    NormalisationOps(), PaddingOps(),
+          PoolingOps(),     RandomOps(),     ReductionOps(), ScatterOps(),       ShapeOps(),
+          SortOps(),        UnaryOps(),      UpsampleOps()}) {
       for (const OpLowering& op : family) all->emplace(op.name, op.lower);
     }
     return all;

@@ -35,6 +35,7 @@ OpTable ConvolutionOps();
 OpTable CumulativeOps();
 OpTable EmbeddingOps();
 OpTable FactoryOps();
+OpTable GridSampleOps();
 OpTable IndexingOps();
 OpTable LossOps();
 OpTable MatmulOps();

@@ -133,14 +133,17 @@ void MaxPoolBackward(Ctx& c) {
 }
 
 // aten::max_unpool2d(Tensor self, Tensor indices, int[2] output_size) -> Tensor
-void MaxUnpool2d(Ctx& c) {
+// aten::max_unpool3d(Tensor self, Tensor indices, int[3] output_size, int[3] stride, int[3]
+// padding)
+template <int64_t kSpatial>
+void MaxUnpool(Ctx& c) {
   const Dims& dims = c.Out().dims;
-  const int64_t rank = c.Out().rank();
-  int64_t outer = 1;
-  for (int64_t d = 0; d + 2 < rank; ++d) outer *= dims[d];
+  int64_t outer = 1, places = 1;
+  for (int64_t d = 0; d < c.Out().rank(); ++d) {
+    (d + kSpatial < c.Out().rank() ? outer : places) *= dims[d];
+  }
   const int64_t in = c.T(0).shape().elements() / std::max<int64_t>(outer, 1);
-  const Op zeros =
-      hlo::Filled(c.builder(), Shape(c.Out().type, {outer, dims[rank - 2] * dims[rank - 1]}), 0);
+  const Op zeros = hlo::Filled(c.builder(), Shape(c.Out().type, {outer, places}), 0);
   c.Return(Reshape(ScatterElements(zeros, Reshape(c.T(1), {outer, in}),
                                    Reshape(c.T(0), {outer, in}), 1, Replace),
                    dims));
@@ -225,7 +228,8 @@ OpTable PoolingOps() {
       {"aten::max_pool2d_with_indices_backward", MaxPoolBackward<2, 7>},
       {"aten::max_pool3d_with_indices", MaxPool<3>},
       {"aten::max_pool3d_with_indices_backward", MaxPoolBackward<3, 7>},
-      {"aten::max_unpool2d", MaxUnpool2d},
+      {"aten::max_unpool2d", MaxUnpool<2>},
+      {"aten::max_unpool3d", MaxUnpool<3>},
   };
   return kOps;
 }

@@ -11,10 +11,12 @@ namespace {
 
 // The distance between sources of neighbouring results: from the scale factor where the caller gave
 // one.
-float StepOf(const Ctx& c, size_t scale_arg, int64_t in, int64_t out) {
-  const double scale = c.Double(scale_arg, 0);
+float StepOf(double scale, int64_t in, int64_t out) {
   return scale > 0 ? static_cast<float>(1.0 / scale)
                    : static_cast<float>(in) / static_cast<float>(out);
+}
+float StepOf(const Ctx& c, size_t scale_arg, int64_t in, int64_t out) {
+  return StepOf(c.Double(scale_arg, 0), in, out);
 }
 
 // ---- Nearest.
@@ -28,14 +30,17 @@ std::vector<int32_t> NearestSources(int64_t in, int64_t out, float step, bool ex
   return source;
 }
 
-// Arguments (self, output_size, scales…).
-template <int64_t kSpatial, bool kExact>
+// Arguments (self, output_size, scales…), or all scales as a list (.vec).
+template <int64_t kSpatial, bool kExact, bool kList = false>
 void Nearest(Ctx& c) {
   Op x = c.T(0);
+  std::vector<double> scales = kList ? c.Doubles(2) : std::vector<double>();
+  scales.resize(kSpatial, 0);
   const int64_t first = x.shape().rank() - kSpatial;
   for (int64_t d = 0; d < kSpatial; ++d) {
     const int64_t in = x.shape().dim(first + d), out = c.Out().dim(first + d);
-    const std::vector<int32_t> source = NearestSources(in, out, StepOf(c, 2 + d, in, out), kExact);
+    const float step = kList ? StepOf(scales[d], in, out) : StepOf(c, 2 + d, in, out);
+    const std::vector<int32_t> source = NearestSources(in, out, step, kExact);
     bool repeats = out % in == 0;
     for (int64_t i = 0; i < out; ++i) repeats = repeats && source[i] == i / (out / in);
     if (repeats) {  // every element the same number of times: a broadcast
@@ -172,86 +177,6 @@ void InterpolateBackward(Ctx& c) {
   c.Return(x);
 }
 
-// ---- aten::grid_sampler_2d(Tensor input, Tensor grid, int interpolation_mode, int padding_mode,
-//                            bool align_corners) -> Tensor
-// input [n, c, h, w], grid [n, oh, ow, 2] of (x, y) in [-1, 1].
-Op Unnormalise(Op at, int64_t size, bool align_corners) {
-  const Op one = ScalarLike(at, 1);
-  if (align_corners) return Mul(Add(at, one), ScalarLike(at, static_cast<double>(size - 1) / 2));
-  const Op doubled = Sub(Mul(Add(at, one), ScalarLike(at, static_cast<double>(size))), one);
-  return Mul(doubled, ScalarLike(at, 0.5));
-}
-
-// Reflects into [low, high], both in halves.
-Op ReflectInto(Op at, int64_t twice_low, int64_t twice_high) {
-  if (twice_low == twice_high) return FullLike(at, 0);
-  const Op low = ScalarLike(at, static_cast<double>(twice_low) / 2);
-  const Op span = ScalarLike(at, static_cast<double>(twice_high - twice_low) / 2);
-  const Op distance = Abs(Sub(at, low));
-  const Op extra = Rem(distance, BroadcastTo(span, at.shape().dims));
-  const Op flips = Floor(Div(distance, span));
-  const Op odd = Ne(Rem(flips, FullLike(at, 2)), ScalarLike(at, 0));
-  return Add(Select(odd, Sub(span, extra), extra), low);
-}
-
-Op SourceCoordinate(Op at, int64_t size, int64_t padding_mode, bool align_corners) {
-  at = Unnormalise(at, size, align_corners);
-  if (padding_mode == 2) {
-    at = align_corners ? ReflectInto(at, 0, 2 * (size - 1)) : ReflectInto(at, -1, 2 * size - 1);
-  }
-  if (padding_mode != 0) {
-    at = Min(Max(at, ScalarLike(at, 0)), ScalarLike(at, static_cast<double>(size - 1)));
-  }
-  return at;
-}
-
-void GridSampler(Ctx& c) {
-  const int64_t mode = c.Int(2);
-  if (mode > 1) return c.Refuse("bicubic grid sampling");
-  const Op input = c.T(0, c.compute()), grid = c.T(1, c.compute());
-  const int64_t n = input.shape().dim(0), channels = input.shape().dim(1);
-  const int64_t h = input.shape().dim(2), w = input.shape().dim(3);
-  const int64_t oh = grid.shape().dim(1), ow = grid.shape().dim(2);
-  const auto coordinate = [&](int64_t k, int64_t size) {
-    const Op at = Reshape(SliceInDim(grid, k, k + 1, 1, 3), {n, oh, ow});
-    return SourceCoordinate(at, size, c.Int(3), c.Bool(4));
-  };
-  const Op x = coordinate(0, w), y = coordinate(1, h);
-  // Pixels as rows, so that one gather brings all channels.
-  const Op rows = Reshape(Transpose(input, {0, 2, 3, 1}), {n * h * w, channels});
-  const auto sample = [&](Op px, Op py) {  // whole coordinates; 0 outside
-    const Op zero = ScalarLike(px, 0);
-    const Op wide = ScalarLike(px, static_cast<double>(w - 1)),
-             high = ScalarLike(px, static_cast<double>(h - 1));
-    const Op inside = And(And(Ge(px, zero), Le(px, wide)), And(Ge(py, zero), Le(py, high)));
-    const Op ix = Convert(Clamp(zero, px, wide), hlo::kS32);
-    const Op iy = Convert(Clamp(zero, py, high), hlo::kS32);
-    const Op batch = IotaOf(c.builder(), hlo::kS32, {n, oh, ow}, 0);
-    const Op at = Add(Mul(Add(Mul(batch, ScalarLike(ix, static_cast<double>(h))), iy),
-                          ScalarLike(ix, static_cast<double>(w))),
-                      ix);
-    const Op pixel = TakeAlong(rows, at, 0);
-    const Op mask = hlo::BroadcastInDim(inside, pixel.shape().dims, {0, 1, 2});
-    return Select(mask, pixel, FullLike(pixel, 0));
-  };
-  Op result;
-  if (mode == 1) {
-    result = sample(RoundNearestEven(x), RoundNearestEven(y));
-  } else {
-    const Op x0 = Floor(x), y0 = Floor(y);
-    const Op one = ScalarLike(x, 1);
-    const Op fx = Sub(x, x0), fy = Sub(y, y0);
-    for (int corner = 0; corner < 4; ++corner) {
-      const bool right = corner % 2 == 1, below = corner / 2 == 1;
-      const Op share = Mul(right ? fx : Sub(one, fx), below ? fy : Sub(one, fy));
-      const Op pixel = sample(right ? Add(x0, one) : x0, below ? Add(y0, one) : y0);
-      const Op term = Mul(pixel, hlo::BroadcastInDim(share, pixel.shape().dims, {0, 1, 2}));
-      result = result.valid() ? Add(result, term) : term;
-    }
-  }
-  c.Return(Transpose(result, {0, 3, 1, 2}));
-}
-
 }  // namespace
 
 OpTable UpsampleOps() {
@@ -261,7 +186,7 @@ OpTable UpsampleOps() {
       {"aten::_upsample_nearest_exact1d", Nearest<1, true>},
       {"aten::_upsample_nearest_exact2d", Nearest<2, true>},
       {"aten::_upsample_nearest_exact3d", Nearest<3, true>},
-      {"aten::grid_sampler_2d", GridSampler},
+      {"aten::_upsample_nearest_exact3d.vec", Nearest<3, true, true>},
       {"aten::upsample_bicubic2d", Interpolate<2, CubicWeights>},
       {"aten::upsample_bilinear2d", Interpolate<2, LinearWeights>},
       {"aten::upsample_bilinear2d_backward", InterpolateBackward<2, LinearWeights>},
@@ -271,6 +196,7 @@ OpTable UpsampleOps() {
       {"aten::upsample_nearest1d", Nearest<1, false>},
       {"aten::upsample_nearest2d", Nearest<2, false>},
       {"aten::upsample_nearest3d", Nearest<3, false>},
+      {"aten::upsample_nearest3d.vec", Nearest<3, false, true>},
       {"aten::upsample_nearest1d_backward", NearestBackward<1, false>},
       {"aten::upsample_nearest2d_backward", NearestBackward<2, false>},
       {"aten::upsample_nearest3d_backward", NearestBackward<3, false>},

@@ -89,6 +89,7 @@ constexpr OpCase kCases[] = {
     {"aten::adaptive_max_pool3d_backward", "f32[1,1,1,1,2] f32[1,1,2,2,4] i64[1,1,1,1,2]=5,15", "",
      0, 0, "eager takes its arguments to be contiguous"},
     {"aten::max_unpool2d", "f32[1,2,2,2] i64[1,2,2,2]=0,3,9,15 (4,4)"},
+    {"aten::max_unpool3d", "f32[1,2,1,2,2] i64[1,2,1,2,2]=0,3,25,31 (2,4,4) (2,2,2) (0,0,0)"},
     {"aten::avg_pool2d_backward", "f32[2,3,4,4] f32[2,3,8,8] (2,2) (2,2) (0,0) false true none"},
     {"aten::avg_pool2d_backward", "f32[2,3,4,4] f32[2,3,8,7] (3,3) (2,2) (1,1) false false none"},
     {"aten::avg_pool2d_backward", "f32[2,3,4,3] f32[2,3,8,7] (2,3) (2,2) (0,0) false true 5"},

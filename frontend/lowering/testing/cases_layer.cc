@@ -114,6 +114,15 @@ constexpr OpCase kCases[] = {
      "f32[2,5,8] f32[2,5,8] f32[2,5,8] 8 4 f32[24,8] f32[24] f32[8,8] f32[8] "
      "bool[2,4,5,5]=0,0,1 true true 2",
      "", 1e-4},
+    {"aten::_transformer_encoder_layer_fwd",
+     "f32[2,5,8] 8 2 f32[24,8] f32[24] f32[8,8] f32[8] false false 1e-5 f32[8] f32[8] f32[8] "
+     "f32[8] "
+     "f32[12,8] f32[12] f32[8,12] f32[8]",
+     "", 1e-4},
+    {"aten::_transformer_encoder_layer_fwd",
+     "f32[2,5,8] 8 4 f32[24,8] f32[24] f32[8,8] f32[8] true true 1e-5 f32[8] f32[8] f32[8] f32[8] "
+     "f32[12,8] f32[12] f32[8,12] f32[8] bool[2,5]=0,0,0,1,0 1",
+     "", 1e-4},
     {"aten::_scaled_dot_product_attention_forward",
      "f32[2,3,5,4] f32[2,3,6,4] f32[2,3,6,4] none 0 true"},
     {"aten::_scaled_dot_product_attention_forward",
@@ -137,6 +146,13 @@ constexpr OpCase kCases[] = {
     {"aten::grid_sampler_2d", "f32[2,3,5,6] f32[2,4,3,2]<-1.3:1.3 0 0 false"},
     {"aten::grid_sampler_2d", "f32[2,3,5,6] f32[2,4,3,2]<-1.3:1.3 0 1 true"},
     {"aten::grid_sampler_2d", "f32[2,3,5,6] f32[2,4,3,2]<-2.3:2.3 0 2 false", "", 1e-4},
+    {"aten::grid_sampler_2d", "f32[2,3,5,6] f32[2,4,3,2]<-1.3:1.3 2 0 false", "", 1e-4},
+    {"aten::grid_sampler_2d", "f32[2,3,5,6] f32[2,4,3,2]<-1.3:1.3 2 1 true", "", 1e-4},
+    {"aten::grid_sampler_2d", "f32[2,3,5,6] f32[2,4,3,2]<-2.3:2.3 2 2 false", "", 1e-4},
+    {"aten::grid_sampler_3d", "f32[2,3,4,5,6] f32[2,2,4,3,3]<-1.3:1.3 0 0 false", "", 1e-4},
+    {"aten::grid_sampler_3d", "f32[2,3,4,5,6] f32[2,2,4,3,3]<-1.3:1.3 0 1 true", "", 1e-4},
+    {"aten::grid_sampler_3d", "f32[2,3,4,5,6] f32[2,2,4,3,3]<-2.3:2.3 0 2 true", "", 1e-4},
+    {"aten::grid_sampler_3d", "f32[1,2,4,5,6] f32[1,2,4,3,3]<-1.3:1.3 1 0 false"},
     {"aten::grid_sampler_2d", "f32[2,3,5,6] f32[2,4,3,2]<-1.3:1.3 1 0 true"},
     {"aten::reflection_pad1d", "f32[2,3,5] (2,4)"},
     {"aten::reflection_pad2d", "f32[2,3,5,6] (1,2,3,0)"},
@@ -155,6 +171,9 @@ constexpr OpCase kCases[] = {
     {"aten::upsample_nearest2d", "$[1,2,5,6] (10,18)", kFloats},
     {"aten::upsample_nearest2d", "f32[1,2,5,6] (7,4)"},
     {"aten::upsample_nearest2d", "f32[1,2,5,6] (7,8) 1.5 1.4"},
+    {"aten::upsample_nearest3d.vec", "f32[1,2,3,4,5] (6,4,7) none"},
+    {"aten::upsample_nearest3d.vec", "f32[1,2,3,4,5] none (2.0,1.0,1.5)"},
+    {"aten::_upsample_nearest_exact3d.vec", "f32[1,2,3,4,5] none (2.0,1.0,1.5)"},
     {"aten::upsample_nearest3d", "f32[1,2,3,4,5] (6,4,7)"},
     {"aten::upsample_trilinear3d", "f32[1,2,3,4,5] (6,4,7) true"},
 

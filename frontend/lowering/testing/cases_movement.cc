@@ -192,7 +192,6 @@ constexpr OpCase kRefused[] = {
     {"aten::native_dropout", "f32[3,4] 0.5 true"},
     {"aten::add.Tensor", "c64[3] c64[3]"},
     {"aten::embedding_dense_backward", "f32[4,3] i64[4]<0:6 6 -1 true"},
-    {"aten::grid_sampler_2d", "f32[2,3,5,6] f32[2,4,3,2]<-1:1 2 0 false"},
     {"aten::searchsorted.Tensor", "f32[4]=1,0,3,2 f32[3] false false none i64[4]=1,0,3,2"},
     {"aten::_local_scalar_dense", "f32[]"},
     {"aten::nonzero", "f32[3]"},
