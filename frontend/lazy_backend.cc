@@ -260,7 +260,9 @@ absl::Status LazyBackend::ToHost(capture::DeviceData& data, void* dst) {
   return absl::OkStatus();
 }
 
-bool LazyBackend::Supports(const capture::Node& node) { return lowering::Supported(node); }
+bool LazyBackend::Supports(const capture::Node& node) {
+  return lowering::Supported(node) && !refused_.Contains(node);
+}
 
 absl::StatusOr<std::shared_ptr<LazyBackend::Program>> LazyBackend::Build(const std::string& hash,
                                                                          const ModuleFn& make) {
@@ -478,6 +480,10 @@ absl::StatusOr<std::vector<std::shared_ptr<capture::DeviceData>>> LazyBackend::E
   absl::Status status = Start();
   if (!status.ok()) return status;
   auto executable = Find(*graph);
+  if (absl::IsUnimplemented(executable.status()) && refused_.Learn(*graph, options_)) {
+    capture::ForgetSupport();
+    return ExecuteInParts(this, *graph, refused_);
+  }
   if (!executable.ok()) return executable.status();
   // Until the jobs are queued: no other run may queue what reads the weights that they prepare
   // first.

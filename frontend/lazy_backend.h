@@ -16,6 +16,7 @@
 #include "compiler/options.h"
 #include "frontend/capture/backend.h"
 #include "frontend/lazy.h"
+#include "frontend/lazy_parts.h"
 #include "nrt/nrt.h"
 #include "serialization/hlo/ir.h"
 
@@ -65,6 +66,7 @@ class LazyBackend : public capture::Backend {
   compiler::Options options_;
   std::unique_ptr<compiler::NeffCache> cache_;
 
+  RefusedOperators refused_;
   std::mutex graphs_mutex_;
   std::map<std::pair<uint64_t, uint64_t>, std::shared_ptr<Executable>> graphs_;
   std::vector<std::shared_ptr<Executable>> order_;  // of first execution

@@ -46,7 +46,7 @@ class Backend {
       std::shared_ptr<const Graph> graph) = 0;
   // Whether the kOp `node` can be part of a graph, by operator, attributes, operand and output
   // metas (operands' own nodes are not to be looked at). The answer is remembered for nodes of
-  // equal hash. Never asked, because always needed: aten::full and aten::_to_copy (of which only
+  // equal hash, until ForgetSupport. Never asked, because always needed: aten::full and aten::_to_copy (of which only
   // dtype counts), the kinds other than kOp, and, where a program uses lazy conjugation or negation
   // of complex tensors, aten::conj_physical and aten::neg.
   virtual bool Supports(const Node& node) = 0;
@@ -56,6 +56,9 @@ class Backend {
 void SetBackend(std::shared_ptr<Backend> backend);
 // Throws c10::Error when there is none.
 std::shared_ptr<Backend> GetBackend();
+
+// The backend is asked again what it supports.
+void ForgetSupport();
 
 }  // namespace glia::capture
 

@@ -79,6 +79,8 @@ void SetBackend(std::shared_ptr<Backend> backend) {
   generation.fetch_add(1);
 }
 
+void ForgetSupport() { generation.fetch_add(1); }
+
 std::shared_ptr<Backend> GetBackend() {
   BackendSlot& slot = Slot();
   std::lock_guard<std::mutex> lock(slot.mutex);
