@@ -257,7 +257,9 @@ torch::jit::Module JoinParts(const Recorded& recorded, const std::vector<Subgrap
                              const std::vector<Part>& parts) {
   torch::jit::Module module("__torch__.glia.PartitionedModule");
   c10::impl::GenericList specs(c10::StringType::get());
-  for (const neuron::TensorSpec& spec : recorded.inputs) specs.push_back(ToString(spec));
+  for (const neuron::TensorSpec& spec : recorded.inputs) {
+    if (spec.name != neuron::kSeedName) specs.push_back(ToString(spec));
+  }
   module.register_attribute("input_specs", c10::ListType::ofStrings(), specs);
   for (const Part& part : parts) module.register_module(part.name, part.module);
 
@@ -276,6 +278,9 @@ torch::jit::Module JoinParts(const Recorded& recorded, const std::vector<Subgrap
   for (size_t i = 0; i < leaves.size(); ++i) {
     absl::StrAppend(&code, "    glia_in", i, " = ", leaves[i], "\n",
                     ShapeCheck(recorded.inputs[i], i, absl::StrCat("glia_in", i)));
+  }
+  if (recorded.has_seed) {
+    absl::StrAppend(&code, kDrawSeed, "    glia_in", leaves.size(), " = glia_seed\n");
   }
   auto name_of = [&](const Value& v) {
     if (v.node->parameter >= 0) return absl::StrCat("glia_in", v.node->parameter);

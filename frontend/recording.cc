@@ -161,6 +161,8 @@ Recorded Record(const Callee& callee, const std::vector<c10::IValue>& examples,
     recorded.weights.push_back(HostInput(*recorded.graph->inputs[i]));
   }
   return recorded;
+  recorded.has_seed = scope.has_seed();
+  if (recorded.has_seed) recorded.inputs.push_back({neuron::kSeedName, at::kLong, {}});
 }
 
 }  // namespace glia

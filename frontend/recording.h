@@ -38,7 +38,8 @@ struct Recorded {
   std::shared_ptr<capture::Graph> graph;
   std::vector<Argument> arguments;
   Structure result;
-  std::vector<neuron::TensorSpec> inputs;
+  std::vector<neuron::TensorSpec> inputs;  // those of the arguments, then the seed
+  bool has_seed = false;
   std::vector<neuron::TensorSpec> outputs;
   std::vector<at::Tensor> weights;   // the graph's inputs after `inputs`, as the device holds them
   std::vector<at::Tensor> examples;  // of `inputs`

@@ -216,7 +216,7 @@ torch::jit::Module Trace(const Callee& callee, const std::vector<c10::IValue>& e
   if (!options.inline_weights_to_neff) ShareWeights(recorded, &data, &bucket);
   data.buckets.push_back(std::move(bucket));
   return WrapModel(c10::make_intrusive<neuron::Model>(std::move(data)), recorded.arguments,
-                   recorded.result, "");
+                   recorded.result, recorded.has_seed, "");
 }
 
 torch::jit::Module BucketTrace(const Callee& callee,
@@ -234,12 +234,14 @@ torch::jit::Module BucketTrace(const Callee& callee,
   for (size_t i = 0; i < examples.size(); ++i) {
     Recorded recorded = Record(callee, examples[i], options.input_names, TracePolicy());
     if (i == 0) {
+  bool has_seed = false;
       arguments = recorded.arguments;
       result = recorded.result;
     }
     bool same =
         arguments.size() == recorded.arguments.size() && TypeOf(result) == TypeOf(recorded.result);
     for (size_t j = 0; same && j < arguments.size(); ++j) {
+      has_seed = recorded.has_seed;
       same =
           LeafNames(arguments[j].structure, "x") == LeafNames(recorded.arguments[j].structure, "x");
     }
@@ -249,10 +251,14 @@ torch::jit::Module BucketTrace(const Callee& callee,
         Compile(recorded, absl::StrCat(data.name, ".", i), false, compiler_options, nullptr);
     ShareWeights(recorded, &data, &bucket);
     shapes.emplace_back();
-    for (const neuron::TensorSpec& spec : bucket.inputs) shapes.back().push_back(spec.sizes);
+    TORCH_CHECK(has_seed == recorded.has_seed, "bucket_trace: only one of bucket ", i,
+                " and bucket 0 draws random numbers");
+    for (const neuron::TensorSpec& spec : bucket.inputs) {
+      if (spec.name != neuron::kSeedName) shapes.back().push_back(spec.sizes);
+    }
     data.buckets.push_back(std::move(bucket));
   }
-  return WrapModel(c10::make_intrusive<neuron::Model>(std::move(data)), arguments, result,
+  return WrapModel(c10::make_intrusive<neuron::Model>(std::move(data)), arguments, result, has_seed,
                    function.code(shapes));
 }
 

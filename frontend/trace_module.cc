@@ -40,9 +40,14 @@ class Names : public torch::jit::Resolver {
 
 }  // namespace
 
+// The generator gives integers below 2^63.
+const char kDrawSeed[] =
+    "    glia_shape: List[int] = []\n"
+    "    glia_seed = torch.randint(9223372036854775807, glia_shape, dtype=4)\n";
+
 torch::jit::Module WrapModel(c10::intrusive_ptr<neuron::Model> model,
                              const std::vector<Argument>& arguments, const Structure& result,
-                             const std::string& bucket_code) {
+                             bool has_seed, const std::string& bucket_code) {
   torch::jit::Module module("__torch__.glia.NeuronModule");
   module.register_attribute(kModelAttribute,
                             c10::getCustomClassType<c10::intrusive_ptr<neuron::Model>>(),
@@ -69,13 +74,15 @@ torch::jit::Module WrapModel(c10::intrusive_ptr<neuron::Model> model,
       absl::StrCat("def forward(", absl::StrJoin(signature, ", "), ") -> ", TypeOf(result), ":\n");
   for (const std::string& check : checks) absl::StrAppend(&code, "    ", check, "\n");
   absl::StrAppend(&code, "    glia_inputs: List[Tensor] = [", absl::StrJoin(leaves, ", "), "]\n");
+  if (has_seed) absl::StrAppend(&code, kDrawSeed);
+  const char* seed = has_seed ? " + [glia_seed]" : "";
   if (bucket != nullptr) {
     absl::StrAppend(&code, "    glia_chosen, glia_bucket = bucket(glia_inputs)\n",
-                    "    glia_outputs = neuron.forward_bucket(glia_chosen, glia_bucket, self.",
-                    kModelAttribute, ")\n");
+                    "    glia_outputs = neuron.forward_bucket(glia_chosen", seed,
+                    ", glia_bucket, self.", kModelAttribute, ")\n");
   } else {
-    absl::StrAppend(&code, "    glia_outputs = neuron.forward(glia_inputs, self.", kModelAttribute,
-                    ")\n");
+    absl::StrAppend(&code, "    glia_outputs = neuron.forward(glia_inputs", seed, ", self.",
+                    kModelAttribute, ")\n");
   }
   size_t next = 0;
   absl::StrAppend(

@@ -19,12 +19,17 @@ struct Argument {
   Structure structure;
 };
 
+// Lines of TorchScript that draw `glia_seed`, the last input of a model with random numbers, from
+// torch's generator.
+extern const char kDrawSeed[];
+
 // A module whose forward checks and flattens its arguments, runs `model` and rebuilds the result.
-// `bucket_code` defines bucket(inputs), see BucketFunction; "" for a single bucket. Throws
-// c10::Error when that code does not compile.
+// `has_seed`: the model's
+// last input is a seed. `bucket_code` defines bucket(inputs), see BucketFunction; "" for a single
+// bucket. Throws c10::Error when that code does not compile.
 torch::jit::Module WrapModel(c10::intrusive_ptr<neuron::Model> model,
                              const std::vector<Argument>& arguments, const Structure& result,
-                             const std::string& bucket_code);
+                             bool has_seed, const std::string& bucket_code);
 
 // What the TorchScript of a traced module is written with: `torch`, and `neuron` for the operators
 // of

@@ -128,9 +128,10 @@ int Run(const std::vector<std::string>& words) {
 
   std::vector<c10::IValue> inputs;
   const std::vector<std::string> files = arguments.All("--input");
-  const std::vector<neuron::TensorSpec> specs = partitioned
-                                                    ? SpecsOf(module.attr("input_specs"))
-                                                    : models[0].second->data().buckets[0].inputs;
+  std::vector<neuron::TensorSpec> specs = partitioned ? SpecsOf(module.attr("input_specs"))
+                                                      : models[0].second->data().buckets[0].inputs;
+  // The module draws its seed itself.
+  if (!specs.empty() && specs.back().name == neuron::kSeedName) specs.pop_back();
   if (files.empty()) {
     const int64_t max_int = arguments.GetInt("--max-int", 10);
     if (max_int < 1) throw std::runtime_error("--max-int must be at least 1");

@@ -102,6 +102,10 @@ class TraceScope {
   // The operators that the program called, in order.
   std::vector<TracedCall> TakeCalls();
 
+  // Whether the program drew random numbers. The graph then has a further parameter, the last: a
+  // seed, i64[].
+  bool has_seed() const;
+
  private:
   struct Impl;
   std::unique_ptr<Impl> impl_;

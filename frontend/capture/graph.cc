@@ -47,6 +47,11 @@ struct OpTable {
   std::unordered_map<std::string, std::unique_ptr<OpInfo>> ops;
 };
 
+bool IsGenerator(c10::TypePtr type) {
+  if (type->kind() == c10::TypeKind::OptionalType) type = type->containedType(0);
+  return type->kind() == c10::TypeKind::GeneratorType;
+}
+
 }  // namespace
 
 const OpInfo* GetOpInfo(const c10::OperatorHandle& handle) {
@@ -59,8 +64,16 @@ const OpInfo* GetOpInfo(const c10::OperatorHandle& handle) {
     Hasher hasher;
     hasher.AddBytes(name.data(), name.size());
     slot = std::make_unique<OpInfo>(OpInfo{handle, name, {}, hasher.Get()});
-    for (const c10::Argument& a : handle.schema().arguments())
+    slot->random = n.name == "aten::native_dropout";
+    for (const c10::Argument& a : handle.schema().arguments()) {
+      const int i = static_cast<int>(slot->args.size());
       slot->args.push_back(KindOf(a.type()));
+      if (IsGenerator(a.type())) {
+        slot->random = true;
+        slot->generator = i;
+      }
+      if (a.name() == "training" || a.name() == "train") slot->training = i;
+    }
   }
   return slot.get();
 }

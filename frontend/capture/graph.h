@@ -80,6 +80,15 @@ struct OpInfo {
   std::string name;  // "aten::add.Tensor"; no dot when the overload name is empty
   std::vector<ArgKind> args;
   Hash128 hash;  // of `name`
+  // Draws random numbers, unless argument `training` (-1: there is none) is false.
+  bool random = false;
+  int generator = -1;  // the argument that may name another generator than torch's default
+  int training = -1;
+
+  bool Draws(c10::ArrayRef<c10::IValue> arguments) const {
+    if (!random) return false;
+    return training < 0 || !arguments[training].isBool() || arguments[training].toBool();
+  }
 };
 
 // The OpInfo of an operator; the pointer is valid for ever. Thread-safe.
@@ -120,13 +129,14 @@ struct Node : c10::intrusive_ptr_target {
 
   const NodeKind kind;
   const std::shared_ptr<const NodeInfo> info;
+  // kOp that draws random numbers: two more than the schema has, see Seed.
   c10::SmallVector<Value, 4> operands;
 
   // kInput: exactly one of the three says where the data comes from. `host` is contiguous and not
   // shared with the user's program.
   std::shared_ptr<DeviceData> data;
   at::Tensor host;
-  int64_t parameter = -1;  // position among the inputs of a trace
+  int64_t parameter = -1;  // position among the inputs of a trace, its seed being the last
 
   // Where in the user's program it was recorded ("model.py:12 in forward"), where TorchScript
   // knows.
@@ -155,6 +165,11 @@ struct Node : c10::intrusive_ptr_target {
   size_t num_args() const { return info->args.size(); }
   const c10::IValue& arg(size_t i) const { return info->args[i]; }
   ArgKind arg_kind(size_t i) const { return info->op->args[i]; }
+  // Whether the operator draws random numbers. Then Seed(0), i64[], comes from torch's generator:
+  // as data in lazy mode, as one parameter of the whole graph in a trace. Seed(1), i64[], is a
+  // constant that tells the operators of one seed apart. Equal seeds give equal numbers.
+  bool Draws() const { return info->op->Draws(info->args); }
+  const Value& Seed(size_t i) const { return operands[operands.size() - 2 + i]; }
   bool HasTensor(size_t i) const { return arg_kind(i) == ArgKind::kTensor && arg(i).isInt(); }
   // Operand for a Tensor or Tensor? argument; a null Value when it is absent.
   Value Tensor(size_t i) const;

@@ -77,6 +77,8 @@ torch::jit::Stack Run(const OpInfo& op, c10::ArrayRef<c10::IValue> arguments,
         }
         return r;
       });
+  // Nothing is drawn from the program's own generator.
+  if (op.generator >= 0) stack[static_cast<size_t>(op.generator)] = c10::IValue();
   CallOnCpu(op, &stack);
   return stack;
 }

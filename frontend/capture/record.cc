@@ -12,6 +12,7 @@
 #include "frontend/capture/info_cache.h"
 #include "frontend/capture/metrics.h"
 #include "frontend/capture/nodes.h"
+#include "frontend/capture/random.h"
 #include "frontend/capture/storage.h"
 #include "frontend/capture/sync.h"
 #include "frontend/capture/trace_session.h"
@@ -242,6 +243,9 @@ NodePtr RecordOp(const OpInfo& op, c10::ArrayRef<c10::IValue> arguments) {
   NodePtr node = c10::make_intrusive<Node>(NodeKind::kOp, info);
   for (const at::Tensor& t : operands)
     node->operands.push_back(ReadOperand(t, keep_constants, operands));
+  const bool draws = op.Draws(arguments);
+  // Nothing is drawn for what then runs on the CPU.
+  if (draws) AppendSeedStandIn(node.get());
 
   if (trace != nullptr) {
     std::string source = SourceLocation();
@@ -257,6 +261,7 @@ NodePtr RecordOp(const OpInfo& op, c10::ArrayRef<c10::IValue> arguments) {
     memo.support.store(generation | (supported ? 1 : 2), std::memory_order_relaxed);
     if (!supported) return {};
   }
+  if (draws) DrawSeed(arguments, node.get());
   static Metric& recorded = Counter("capture.ops_recorded");
   recorded.Add(1);
   return node;

@@ -1,3 +1,5 @@
+#include <ATen/ops/zeros.h>
+
 #include <atomic>
 #include <unordered_map>
 #include <utility>
@@ -27,6 +29,18 @@ struct TraceScope::Impl {
   }
 };
 
+Value TraceSession::Seed() {
+  if (!seed) {
+    CpuCallGuard guard;
+    TensorMeta meta;
+    meta.dtype = at::kLong;
+    seed = MakeParameter(static_cast<int64_t>(parameters.size()), std::move(meta)).node;
+    parameters.push_back(seed);
+    examples.push_back(at::zeros({}, at::TensorOptions().dtype(at::kLong)));
+  }
+  return {seed, 0};
+}
+
 TraceScope::TraceScope(TracePolicy policy) : impl_(std::make_unique<Impl>()) {
   TORCH_CHECK(CurrentTrace() == nullptr, "a trace is already being recorded on this thread");
   // What was recorded before belongs to the lazy program: the trace shall see it as data.
@@ -42,6 +56,7 @@ TraceScope::~TraceScope() { impl_->Leave(); }
 
 at::Tensor TraceScope::AddInput(const at::Tensor& example) {
   TORCH_CHECK(CurrentTrace() == &impl_->session, "AddInput() after Finish() or on another thread");
+  TORCH_CHECK(!impl_->session.seed, "AddInput() after an operator that draws random numbers");
   TORCH_CHECK(example.defined(), "an example input is an undefined tensor");
   TORCH_CHECK(example.layout() == at::kStrided && !example.is_quantized(), "an example input is a ",
               example.is_quantized() ? "quantized" : "sparse",
@@ -78,6 +93,8 @@ std::shared_ptr<Graph> TraceScope::Finish(const std::vector<at::Tensor>& outputs
   TORCH_CHECK(CurrentTrace() == &impl_->session, "Finish() twice or on another thread");
   std::vector<Value> values;
   for (size_t i = 0; i < outputs.size(); ++i) {
+bool TraceScope::has_seed() const { return impl_->session.seed.defined(); }
+
     TORCH_CHECK(IsXla(outputs[i]), "output ", i, " of the traced program is ",
                 outputs[i].defined() ? "a tensor of " + outputs[i].device().str() : "undefined",
                 ": it does not depend on the inputs");

@@ -23,9 +23,13 @@ struct TraceSession {
   // Contents of storages from before the trace, to be given back at its end.
   std::vector<std::pair<StorageStatePtr, Contents>> undo;
   std::vector<TracedCall> calls;
+  NodePtr seed;         // the last parameter, once an operator drew random numbers
+  int64_t streams = 0;  // how many did
   int depth = 0;  // of operators under way; 1: calls.back()
   std::set<std::string> warned;
 
+  // i64[], a parameter that is made when it is first asked for.
+  Value Seed();
   // The operator that the program called, while it runs; null between calls.
   TracedCall* Current() { return depth > 0 && !calls.empty() ? &calls.back() : nullptr; }
 };

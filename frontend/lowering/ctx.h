@@ -81,6 +81,9 @@ class Ctx {
   Op ScalarEl(size_t i, PrimitiveType type) const;
   Op Const(double value) const { return hlo::ConstantScalar(builder_, compute(), value); }
 
+  // Of an operator that draws random numbers: its seed and its stream, see Node::Seed.
+  Op Seed(size_t i) const { return operands_[operands_.size() - 2 + i]; }
+
   // ---- Results.
   // How many tensors the call returns, the elements of a returned Tensor[] each for itself.
   size_t OutCount() const { return node_.info->outputs.size(); }

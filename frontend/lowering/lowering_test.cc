@@ -44,6 +44,8 @@ TEST(Lowering, EveryOperatorHasACase) {
   std::set<std::string> covered;
   for (const OpCase& op_case : testing::AllCases()) covered.insert(op_case.op);
   for (const std::string& name : LoweredOperators()) {
+TEST(Lowering, Random) { RunAll(testing::RandomCases()); }
+
     EXPECT_EQ(covered.count(name), 1u)
         << name << " has a lowering but no case in testing/cases_*.cc";
     covered.erase(name);
@@ -89,7 +91,6 @@ constexpr Reason kNotLowered[] = {
     {"as_strided empty_strided view resize_ alias", "frontend/capture/kernels.cc has it"},
     {"_native_batch_norm_legit", "writes its arguments; recorded as its functional form"},
     {"_local_scalar_dense nonzero", "the program needs the result at once"},
-    {"rand randn randperm", "draws from torch's generator, on the CPU"},
     {"_fft_c2c _fft_c2r _fft_r2c", "complex: the device has no such type"},
     {"_pdist_forward", "runs on the CPU"},
 };

@@ -348,6 +348,9 @@ c10::intrusive_ptr<Model> Model::WithDynamicBatch() const {
                   "dynamic_batch: ", side, " ", i, " of neuron::Model '", data_.name,
                   "' has shape ", ShapeString(specs[i].sizes),
                   "; dimension 0 must be the batch, the same in every input and output");
+      TORCH_CHECK(specs[i].name != kSeedName, "dynamic_batch: neuron::Model '", data_.name,
+                  "' draws random numbers, which would be the same in every batch; trace it in eval "
+                  "mode, or with the numbers as an input");
     }
   };
   check(bucket.inputs, "input");

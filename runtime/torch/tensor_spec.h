@@ -20,6 +20,10 @@ struct TensorSpec {
   std::vector<int64_t> sizes;
 };
 
+// The name of the input, an i64[], of a model that draws random numbers: the last one. The traced
+// module's forward draws it from torch's generator at each call.
+constexpr char kSeedName[] = "glia.seed";
+
 // f32 f64 bf16 f16 i8 u8 i16 i32 i64 bool; "?" for any other.
 absl::string_view DtypeName(at::ScalarType dtype);
 // "x:f32[1,784]", without a name "f32[1,784]".

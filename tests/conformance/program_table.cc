@@ -186,14 +186,29 @@ constexpr ProgramCase kPrograms[] = {
     {"f32[3,4] bool[3]", "a[b] = a[b] * 2; return a", "", 0, "aten::index"},
     {"f32[3,4] bool[3]", "a[b] += 1; return a", "", 0, "aten::index"},
 
-    // ---- Random operators draw on the CPU, from torch's generator.
-    {"f32[3,4]", "return torch.rand_like(a) + a", "", 0, "aten::uniform", 1},
-    {"f32[3,4]", "return torch.randn_like(a), torch.bernoulli(a.sigmoid())", "", 0, "aten::normal",
-     2},
-    {"f32[3,4]", "return torch.dropout(a, 0.5, True)", "", 0, "aten::bernoulli", 1},
+    // ---- Random operators: what holds whatever they draw.
+    {"f32[3,40]",
+     "r = torch.rand_like(a); return (r >= 0).all(), (r < 1).all(), (r[1:] != r[:-1]).any()"},
+    {"bf16[3,40]", "r = torch.rand_like(a); return (r >= 0).all() & (r < 1).all()"},
+    {"f32[3,40]",
+     "r = torch.randn_like(a); return (r.abs() < 7).all(), (r > 0).any(), (r < 0).any()"},
+    {"f32[3,40]", "b = torch.bernoulli(a.sigmoid()); return (b * (1 - b)).abs().max()"},
+    {"$[3,40]", "d = torch.dropout(a, 0.5, True); return ((d == 0) | (d == a * 2)).all()",
+     "f32 bf16"},
     {"f32[3,4]", "return torch.dropout(a, 0.5, False)"},
-    {"f32[3,4]", "return torch.randint_like(a, 9) * a, torch.multinomial(a.sigmoid(), 2)", "", 0,
-     "aten::random", 2},
+    {"f32[3,4,5]",
+     "d = torch.feature_dropout(a, 0.5, True); return ((d == 0) | (d == a * 2)).all()"},
+    {"f32[5]", "return torch.sort(torch.randperm(37, device=a.device))[0]"},
+    {"i64[400]",
+     "r = torch.randint_like(a, -3, 5); s = torch.arange(-4, 6, device=a.device); return "
+     "(r.unsqueeze(1) == s).any(0)"},
+    {"i32[200]", "r = torch.randint_like(a, 7); return r.min(), r.max()"},
+    {"f32[3,9]", "r = torch.multinomial(a.abs() + 0.1, 9); return torch.sort(r, -1)[0]"},
+    {"f32[3,4]",
+     "m = torch.tensor([0.0, 1.0, 1.0, 0.0], device=a.device); return (torch.multinomial(m, 50, "
+     "True) - 1.5).abs()"},
+    // Those that draw until a number fits run on the CPU.
+    {"f32[3,4]", "return torch.poisson(a * 0)", "", 0, "aten::poisson", 1},
 };
 
 }  // namespace

@@ -1,15 +1,10 @@
 // Sorting and selection. NaN counts as the largest value.
+#include "frontend/lowering/ops/sort.h"
+
 #include "frontend/lowering/registry.h"
 
 namespace glia::lowering {
-namespace {
 
-struct Sorted {
-  Op values, indices;  // s64 indices
-};
-
-// Floats compare in total order, for which all NaNs are made one positive NaN and -0 becomes 0.
-// Stable.
 Sorted SortAlong(Op x, int64_t dim, bool descending) {
   if (!x.valid()) return {};
   hlo::Builder* builder = x.builder;
@@ -33,6 +28,23 @@ Sorted SortAlong(Op x, int64_t dim, bool descending) {
   const Op sorted = Sort({x, index}, *comparator, dim, /*is_stable=*/true);
   return {GetTupleElement(sorted, 0), Convert(GetTupleElement(sorted, 1), hlo::kS64)};
 }
+
+Op PlacesIn(Op sequence, Op values, bool right) {
+  if (!sequence.valid() || !values.valid()) return {};
+  const Dims value_dims = values.shape().dims;
+  const int64_t rank = values.shape().rank(), count = sequence.shape().dims.back();
+  Dims pairs = value_dims, own(rank), sequence_map;
+  pairs.push_back(count);
+  for (int64_t d = 0; d < rank; ++d) own[d] = d;
+  for (int64_t d = 0; d + 1 < sequence.shape().rank(); ++d) sequence_map.push_back(d);
+  sequence_map.push_back(rank);
+  const Op s = hlo::BroadcastInDim(sequence, pairs, sequence_map);
+  const Op v = hlo::BroadcastInDim(values, pairs, own);
+  const Op after = right ? Gt(s, v) : Ge(s, v);
+  return ReduceSum(Convert(Not(after), hlo::kS64), {rank});
+}
+
+namespace {
 
 // The arguments of the sorts: self, then dim and `descending` at given positions.
 void SortBy(Ctx& c, size_t dim_arg, size_t descending_arg, bool indices_only) {
@@ -118,24 +130,6 @@ void Median(Ctx& c) {
     value = Select(IsNan(last), last, value);
   }
   c.Return(value);
-}
-
-// The place of each value in a sorted sequence [.., n], whose leading dims are the values' or
-// absent: the number of elements before it. On `right`, equal elements count too. NaN goes to the
-// end.
-Op PlacesIn(Op sequence, Op values, bool right) {
-  if (!sequence.valid() || !values.valid()) return {};
-  const Dims value_dims = values.shape().dims;
-  const int64_t rank = values.shape().rank(), count = sequence.shape().dims.back();
-  Dims pairs = value_dims, own(rank), sequence_map;
-  pairs.push_back(count);
-  for (int64_t d = 0; d < rank; ++d) own[d] = d;
-  for (int64_t d = 0; d + 1 < sequence.shape().rank(); ++d) sequence_map.push_back(d);
-  sequence_map.push_back(rank);
-  const Op s = hlo::BroadcastInDim(sequence, pairs, sequence_map);
-  const Op v = hlo::BroadcastInDim(values, pairs, own);
-  const Op after = right ? Gt(s, v) : Ge(s, v);
-  return ReduceSum(Convert(Not(after), hlo::kS64), {rank});
 }
 
 // aten::searchsorted.Tensor(Tensor sorted_sequence, Tensor self, *, bool out_int32=False, bool

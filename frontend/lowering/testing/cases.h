@@ -15,11 +15,13 @@ absl::Span<const OpCase> LayerCases();
 absl::Span<const OpCase> MovementCases();
 absl::Span<const OpCase> GradientCases();
 absl::Span<const OpCase> ShapeCases();
+absl::Span<const OpCase> RandomCases();
 
 inline std::vector<OpCase> AllCases() {
   std::vector<OpCase> all;
-  for (const absl::Span<const OpCase> cases : {ElementwiseCases(), ReductionCases(), LayerCases(),
-                                               MovementCases(), GradientCases(), ShapeCases()}) {
+  for (const absl::Span<const OpCase> cases :
+       {ElementwiseCases(), ReductionCases(), LayerCases(), MovementCases(), GradientCases(),
+        ShapeCases(), RandomCases()}) {
     all.insert(all.end(), cases.begin(), cases.end());
   }
   return all;

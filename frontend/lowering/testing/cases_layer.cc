@@ -131,7 +131,6 @@ constexpr OpCase kCases[] = {
      "f32[3,5,4] f32[3,5,4] f32[3,5,4] f32[5,5] 0 false"},
     {"aten::_scaled_dot_product_attention_forward",
      "f32[3,5,4] f32[3,5,4] f32[3,5,4] bool[5,5]=1,1,0 0 true"},
-    {"aten::native_dropout", "f32[3,4] 0.5 false"},
 
     // ---- Padding and resampling.
     {"aten::_upsample_bicubic2d_aa", "f32[1,2,9,8] (4,5) false", "", 1e-4},
@@ -146,6 +145,7 @@ constexpr OpCase kCases[] = {
     {"aten::grid_sampler_2d", "f32[2,3,5,6] f32[2,4,3,2]<-1.3:1.3 0 0 false"},
     {"aten::grid_sampler_2d", "f32[2,3,5,6] f32[2,4,3,2]<-1.3:1.3 0 1 true"},
     {"aten::grid_sampler_2d", "f32[2,3,5,6] f32[2,4,3,2]<-2.3:2.3 0 2 false", "", 1e-4},
+    {"aten::grid_sampler_2d", "f32[2,3,5,6] f32[2,4,3,2]<-1.3:1.3 1 0 true"},
     {"aten::grid_sampler_2d", "f32[2,3,5,6] f32[2,4,3,2]<-1.3:1.3 2 0 false", "", 1e-4},
     {"aten::grid_sampler_2d", "f32[2,3,5,6] f32[2,4,3,2]<-1.3:1.3 2 1 true", "", 1e-4},
     {"aten::grid_sampler_2d", "f32[2,3,5,6] f32[2,4,3,2]<-2.3:2.3 2 2 false", "", 1e-4},
@@ -153,7 +153,6 @@ constexpr OpCase kCases[] = {
     {"aten::grid_sampler_3d", "f32[2,3,4,5,6] f32[2,2,4,3,3]<-1.3:1.3 0 1 true", "", 1e-4},
     {"aten::grid_sampler_3d", "f32[2,3,4,5,6] f32[2,2,4,3,3]<-2.3:2.3 0 2 true", "", 1e-4},
     {"aten::grid_sampler_3d", "f32[1,2,4,5,6] f32[1,2,4,3,3]<-1.3:1.3 1 0 false"},
-    {"aten::grid_sampler_2d", "f32[2,3,5,6] f32[2,4,3,2]<-1.3:1.3 1 0 true"},
     {"aten::reflection_pad1d", "f32[2,3,5] (2,4)"},
     {"aten::reflection_pad2d", "f32[2,3,5,6] (1,2,3,0)"},
     {"aten::reflection_pad3d", "f32[1,2,3,4,5] (1,2,3,0,1,1)"},
@@ -171,10 +170,10 @@ constexpr OpCase kCases[] = {
     {"aten::upsample_nearest2d", "$[1,2,5,6] (10,18)", kFloats},
     {"aten::upsample_nearest2d", "f32[1,2,5,6] (7,4)"},
     {"aten::upsample_nearest2d", "f32[1,2,5,6] (7,8) 1.5 1.4"},
+    {"aten::upsample_nearest3d", "f32[1,2,3,4,5] (6,4,7)"},
     {"aten::upsample_nearest3d.vec", "f32[1,2,3,4,5] (6,4,7) none"},
     {"aten::upsample_nearest3d.vec", "f32[1,2,3,4,5] none (2.0,1.0,1.5)"},
     {"aten::_upsample_nearest_exact3d.vec", "f32[1,2,3,4,5] none (2.0,1.0,1.5)"},
-    {"aten::upsample_nearest3d", "f32[1,2,3,4,5] (6,4,7)"},
     {"aten::upsample_trilinear3d", "f32[1,2,3,4,5] (6,4,7) true"},
 
     // ---- Losses.

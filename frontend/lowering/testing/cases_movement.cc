@@ -189,7 +189,6 @@ constexpr OpCase kCases[] = {
 
 constexpr OpCase kRefused[] = {
     {"aten::index.Tensor", "f32[5,4] {bool[5]}"},
-    {"aten::native_dropout", "f32[3,4] 0.5 true"},
     {"aten::add.Tensor", "c64[3] c64[3]"},
     {"aten::embedding_dense_backward", "f32[4,3] i64[4]<0:6 6 -1 true"},
     {"aten::searchsorted.Tensor", "f32[4]=1,0,3,2 f32[3] false false none i64[4]=1,0,3,2"},

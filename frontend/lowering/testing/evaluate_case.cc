@@ -1,6 +1,7 @@
 #include "frontend/lowering/testing/evaluate_case.h"
 
 #include <ATen/core/grad_mode.h>
+#include <ATen/ops/scalar_tensor.h>
 
 #include <exception>
 #include <memory>
@@ -77,6 +78,10 @@ NodePtr MakeNode(const capture::OpInfo& op, const torch::jit::Stack& arguments,
       info->outputs.push_back(MetaOf(v.toTensor()));
     }
     info->returns.push_back(r);
+  }
+  if (op.Draws(arguments)) {
+    operands.push_back(InputOf(at::scalar_tensor(20240501, at::TensorOptions().dtype(at::kLong))));
+    operands.push_back(InputOf(at::scalar_tensor(3, at::TensorOptions().dtype(at::kLong))));
   }
   auto node = c10::make_intrusive<Node>(NodeKind::kOp, info);
   node->operands = operands;
