@@ -33,6 +33,9 @@ namespace glia {
 // between the elements of their operand.
 inline constexpr bool kCpuKernelsChooseLayouts = GLIA_TORCH_AT_LEAST(2, 0);
 
+// Tests list all operators of 1.13; later versions have more.
+inline constexpr bool kOperatorsAreListed = !GLIA_TORCH_AT_LEAST(2, 0);
+
 // An allocator made of a function from bytes to a DataPtr. c10::Allocator::allocate lost its const
 // and copy_data appeared in 2.3.
 class FunctionAllocator final : public c10::Allocator {
