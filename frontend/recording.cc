@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <unordered_map>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -138,6 +139,7 @@ Recorded Record(const Callee& callee, const std::vector<c10::IValue>& examples,
     recorded.arguments.push_back(std::move(argument));
   }
   std::vector<at::Tensor> outputs;
+  std::unordered_map<const capture::Node*, std::string> names;
   {
     struct Restore {
       const Callee& callee;
@@ -145,7 +147,10 @@ Recorded Record(const Callee& callee, const std::vector<c10::IValue>& examples,
     } restore{callee};
     callee.to_device();
     const Callee::State before = callee.state();
-    for (const auto& [name, tensor] : before) scope.Changed(tensor);
+    for (const auto& [name, tensor] : before) {
+      scope.Changed(tensor);
+      if (const capture::Node* input = scope.InputOf(tensor)) names.emplace(input, name);
+    }
     scope.TakeCalls();  // those that moved it
     recorded.result = Flatten(callee.call(inputs), "the result", /*constants=*/true, &outputs);
     recorded.calls = scope.TakeCalls();
@@ -156,13 +161,16 @@ Recorded Record(const Callee& callee, const std::vector<c10::IValue>& examples,
     // A result that the model computed on the CPU is a constant of the trace.
     if (outputs[i].device().is_cpu()) outputs[i] = outputs[i].to(capture::XlaDevice());
   }
-  recorded.graph = scope.Finish(outputs);
-  for (size_t i = recorded.inputs.size(); i < recorded.graph->inputs.size(); ++i) {
-    recorded.weights.push_back(HostInput(*recorded.graph->inputs[i]));
-  }
-  return recorded;
   recorded.has_seed = scope.has_seed();
   if (recorded.has_seed) recorded.inputs.push_back({neuron::kSeedName, at::kLong, {}});
+  recorded.graph = scope.Finish(outputs);
+  for (size_t i = recorded.inputs.size(); i < recorded.graph->inputs.size(); ++i) {
+    const capture::Node& input = *recorded.graph->inputs[i];
+    recorded.weights.push_back(HostInput(input));
+    const auto name = names.find(&input);
+    recorded.weight_names.push_back(name == names.end() ? "" : name->second);
+  }
+  return recorded;
 }
 
 }  // namespace glia

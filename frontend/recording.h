@@ -41,8 +41,9 @@ struct Recorded {
   std::vector<neuron::TensorSpec> inputs;  // those of the arguments, then the seed
   bool has_seed = false;
   std::vector<neuron::TensorSpec> outputs;
-  std::vector<at::Tensor> weights;   // the graph's inputs after `inputs`, as the device holds them
-  std::vector<at::Tensor> examples;  // of `inputs`
+  std::vector<at::Tensor> weights;  // the graph's inputs after `inputs`, as the device holds them
+  std::vector<std::string> weight_names;  // of parameters and buffers; "" for other tensors
+  std::vector<at::Tensor> examples;       // of the arguments
   std::vector<capture::TracedCall> calls;
 };
 

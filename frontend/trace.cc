@@ -1,6 +1,7 @@
 #include "frontend/trace.h"
 
 #include <ATen/Functions.h>
+#include <torch/nn/module.h>
 
 #include <algorithm>
 #include <chrono>
@@ -67,23 +68,26 @@ neuron::Bucket Compile(const Recorded& recorded, const std::string& name, bool i
   return bucket;
 }
 
-// Index of an equal tensor in `weights`, which gets it if there is none.
-int64_t Share(const at::Tensor& weight, std::vector<at::Tensor>* weights) {
-  for (size_t i = 0; i < weights->size(); ++i) {
-    const at::Tensor& other = (*weights)[i];
-    if (other.scalar_type() == weight.scalar_type() && other.sizes() == weight.sizes() &&
+// Index of an equal tensor of that name among the weights, which get it if there is none.
+int64_t Share(const at::Tensor& weight, const std::string& name, neuron::ModelData* data) {
+  for (size_t i = 0; i < data->weights.size(); ++i) {
+    const at::Tensor& other = data->weights[i];
+    if (data->weight_names[i] == name && other.scalar_type() == weight.scalar_type() &&
+        other.sizes() == weight.sizes() &&
         (weight.nbytes() == 0 ||
          std::memcmp(other.data_ptr(), weight.data_ptr(), weight.nbytes()) == 0)) {
       return static_cast<int64_t>(i);
     }
   }
-  weights->push_back(weight);
-  return static_cast<int64_t>(weights->size()) - 1;
+  data->weights.push_back(weight);
+  data->weight_names.push_back(name);
+  return static_cast<int64_t>(data->weights.size()) - 1;
 }
 
 void ShareWeights(const Recorded& recorded, neuron::ModelData* data, neuron::Bucket* bucket) {
-  for (const at::Tensor& weight : recorded.weights) {
-    bucket->weights.push_back(Share(weight, &data->weights));
+  for (size_t i = 0; i < recorded.weights.size(); ++i) {
+    const std::string name = i < recorded.weight_names.size() ? recorded.weight_names[i] : "";
+    bucket->weights.push_back(Share(recorded.weights[i], name, data));
   }
 }
 
@@ -230,29 +234,29 @@ torch::jit::Module BucketTrace(const Callee& callee,
   data.name = NameOf(callee, options);
   std::vector<Argument> arguments;
   Structure result;
+  bool has_seed = false;
   std::vector<std::vector<std::vector<int64_t>>> shapes;
   for (size_t i = 0; i < examples.size(); ++i) {
     Recorded recorded = Record(callee, examples[i], options.input_names, TracePolicy());
     if (i == 0) {
-  bool has_seed = false;
       arguments = recorded.arguments;
       result = recorded.result;
+      has_seed = recorded.has_seed;
     }
     bool same =
         arguments.size() == recorded.arguments.size() && TypeOf(result) == TypeOf(recorded.result);
     for (size_t j = 0; same && j < arguments.size(); ++j) {
-      has_seed = recorded.has_seed;
       same =
           LeafNames(arguments[j].structure, "x") == LeafNames(recorded.arguments[j].structure, "x");
     }
     TORCH_CHECK(same, "bucket_trace: bucket ", i,
                 " takes or returns other tuples, lists or dicts than bucket 0");
+    TORCH_CHECK(has_seed == recorded.has_seed, "bucket_trace: only one of bucket ", i,
+                " and bucket 0 draws random numbers");
     neuron::Bucket bucket =
         Compile(recorded, absl::StrCat(data.name, ".", i), false, compiler_options, nullptr);
     ShareWeights(recorded, &data, &bucket);
     shapes.emplace_back();
-    TORCH_CHECK(has_seed == recorded.has_seed, "bucket_trace: only one of bucket ", i,
-                " and bucket 0 draws random numbers");
     for (const neuron::TensorSpec& spec : bucket.inputs) {
       if (spec.name != neuron::kSeedName) shapes.back().push_back(spec.sizes);
     }
@@ -289,6 +293,33 @@ torch::jit::Module trace_module(torch::nn::Module& module, const TraceFunction& 
 
 torch::jit::Module dynamic_batch(const torch::jit::Module& traced) {
   return ReplaceModel(traced, UnwrapModel(traced)->WithDynamicBatch());
+}
+
+void replace_weights(const torch::jit::Module& traced,
+                     const std::unordered_map<std::string, at::Tensor>& weights) {
+  const c10::intrusive_ptr<neuron::Model> model = UnwrapModel(traced);
+  const std::vector<std::string>& names = model->data().weight_names;
+  if (std::all_of(names.begin(), names.end(), [](const std::string& n) { return n.empty(); })) {
+    TORCH_WARN(
+        "replace_weights: the model has no weights beside its NEFF; trace it with "
+        "inline_weights_to_neff = false");
+    return;
+  }
+  model->ReplaceWeights(weights);
+}
+
+void replace_weights(const torch::jit::Module& traced, const torch::jit::Module& model) {
+  std::unordered_map<std::string, at::Tensor> weights;
+  for (const auto& item : model.named_parameters()) weights.emplace(item.name, item.value);
+  for (const auto& item : model.named_buffers()) weights.emplace(item.name, item.value);
+  replace_weights(traced, weights);
+}
+
+void replace_weights(const torch::jit::Module& traced, const torch::nn::Module& model) {
+  std::unordered_map<std::string, at::Tensor> weights;
+  for (const auto& item : model.named_parameters()) weights.emplace(item.key(), item.value());
+  for (const auto& item : model.named_buffers()) weights.emplace(item.key(), item.value());
+  replace_weights(traced, weights);
 }
 
 BucketFunction pad_to_smallest_bucket(double pad_value) {

@@ -26,6 +26,7 @@
 #include <set>
 #include <string>
 #include <type_traits>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -112,6 +113,15 @@ torch::jit::Module trace_function(const TraceFunction& fn,
 torch::jit::Module trace_module(torch::nn::Module& module, const TraceFunction& fn,
                                 const std::vector<c10::IValue>& example_inputs,
                                 const TraceOptions& options = {}, TraceReport* report = nullptr);
+
+// Replaces, in place, the weights of a module that was traced with inline_weights_to_neff = false:
+// by those of a model like the traced one, or by parameters and buffers by name. Throws when one is
+// missing or has another shape or dtype; warns when the module has no weights beside its NEFF. No
+// call may be under way.
+void replace_weights(const torch::jit::Module& traced,
+                     const std::unordered_map<std::string, at::Tensor>& weights);
+void replace_weights(const torch::jit::Module& traced, const torch::jit::Module& model);
+void replace_weights(const torch::jit::Module& traced, const torch::nn::Module& model);
 
 // A module that takes any batch size: dimension 0 of every input and output, which must be equal in
 // all of them. It runs the traced batch size as often as needed and pads the last run. Other

@@ -10,6 +10,7 @@
 #include <torch/nn/modules/container/sequential.h>
 #include <torch/nn/modules/embedding.h>
 #include <torch/nn/modules/linear.h>
+#include <torch/nn/modules/normalization.h>
 #include <torch/utils.h>
 
 #include <cstring>
@@ -17,9 +18,9 @@
 #include <thread>
 
 #include "frontend/capture/metrics.h"
-#include "runtime/torch/neuron_model.h"
 #include "frontend/testing/errors.h"
 #include "frontend/torch_compat.h"
+#include "runtime/torch/neuron_model.h"
 
 namespace glia {
 namespace {
@@ -129,7 +130,9 @@ TEST(Trace, TorchScriptModules) {
   const at::Tensor n = at::randn({4});
   torch::jit::Module traced = trace(model, {x, n});
   ExpectClose(traced.forward({x, n}).toTensor(), model.forward({x, n}).toTensor());
-  EXPECT_THAT(ErrorOf([&] { traced.forward({x, at::randn({3})}); }),
+  EXPECT_THAT(ErrorOf([&] {
+                traced.forward({x, at::randn({3})});
+              }),
               AllOf(HasSubstr("'n'"), HasSubstr("[3]"), HasSubstr("[4]")));
   EXPECT_TRUE(model.attr("weight").toTensor().device().is_cpu());
 }
@@ -140,13 +143,17 @@ TEST(Trace, RefusesOtherInputsAndStaysUsable) {
   TraceOptions options;
   options.name = "mlp";
   torch::jit::Module traced = trace(model, {x}, options);
-  EXPECT_THAT(ErrorOf([&] { traced.forward({at::rand({4, 20})}); }),
+  EXPECT_THAT(ErrorOf([&] {
+                traced.forward({at::rand({4, 20})});
+              }),
               AllOf(HasSubstr("mlp"), HasSubstr("input0"), HasSubstr("[4, 20]"),
                     HasSubstr("[3, 20]"), HasSubstr("dynamic_batch")));
   EXPECT_THAT(ErrorOf([&] { traced.forward({at::rand({60})}); }), HasSubstr("[60]"));
   EXPECT_THAT(ErrorOf([&] { traced.forward({x.to(at::kDouble)}); }),
               AllOf(HasSubstr("f64"), HasSubstr("f32")));
-  EXPECT_THAT(ErrorOf([&] { traced.forward({at::empty({3, 20}, at::device(at::kMeta))}); }),
+  EXPECT_THAT(ErrorOf([&] {
+                traced.forward({at::empty({3, 20}, at::device(at::kMeta))});
+              }),
               HasSubstr("device meta"));
   EXPECT_NE(ErrorOf([&] { traced.forward({}); }), "no error");
   EXPECT_NE(ErrorOf([&] { traced.forward({x, x}); }), "no error");
@@ -191,6 +198,45 @@ TEST(Trace, WeightsBesideTheNeff) {
   EXPECT_EQ(traced.attr("model").toCustomClass<neuron::Model>()->data().weights.size(), 4u);
 }
 
+TEST(ReplaceWeights, InPlaceLoadedOrNot) {
+  const auto make = [] {
+    // The norms' weights are equal at first.
+    return torch::nn::Sequential(torch::nn::Linear(20, 12),
+                                 torch::nn::LayerNorm(torch::nn::LayerNormOptions({12})),
+                                 torch::nn::LayerNorm(torch::nn::LayerNormOptions({12})));
+  };
+  torch::nn::Sequential model = make(), other = make();
+  const at::NoGradGuard no_grad;
+  for (const at::Tensor& p : other->parameters()) p.uniform_(-1, 1);
+  const at::Tensor x = at::rand({3, 20});
+  TraceOptions options;
+  options.inline_weights_to_neff = false;
+  torch::jit::Module traced = trace(model, {x}, options);
+  ExpectClose(traced.forward({x}).toTensor(), model->forward(x));
+  replace_weights(traced, *other);
+  ExpectClose(traced.forward({x}).toTensor(), other->forward(x));
+  torch::jit::Module loaded = Load(Save(traced));
+  ExpectClose(loaded.forward({x}).toTensor(), other->forward(x));
+  std::unordered_map<std::string, at::Tensor> weights;
+  for (const auto& item : model->named_parameters()) weights.emplace(item.key(), item.value());
+  replace_weights(loaded, weights);
+  ExpectClose(loaded.forward({x}).toTensor(), model->forward(x));
+
+  weights["1.weight"] = at::ones({11});
+  EXPECT_THAT(ErrorOf([&] { replace_weights(loaded, weights); }),
+              AllOf(HasSubstr("'1.weight' is f32[11]"), HasSubstr("traced with f32[12]")));
+  weights.erase("1.weight");
+  EXPECT_THAT(ErrorOf([&] { replace_weights(loaded, weights); }),
+              HasSubstr("there is no '1.weight'"));
+  ExpectClose(loaded.forward({x}).toTensor(), model->forward(x));  // nothing was replaced
+
+  CollectWarnings warnings;
+  torch::jit::Module inlined = trace(model, {x});
+  replace_weights(inlined, *other);
+  ASSERT_EQ(warnings.texts.size(), 1u);
+  EXPECT_THAT(warnings.texts[0], HasSubstr("inline_weights_to_neff"));
+}
+
 TEST(Trace, ConstantsAndPassThrough) {
   TraceFunction fn = [](const std::vector<c10::IValue>& arguments) -> c10::IValue {
     const at::Tensor x = arguments[0].toTensor();
@@ -215,7 +261,9 @@ TEST(DynamicBatch, AnyBatchSizeAfterSaveAndLoad) {
     ASSERT_EQ(got.size(0), batch);
     if (batch > 0) ExpectClose(got, model->forward(x));
   }
-  EXPECT_THAT(ErrorOf([&] { any.forward({at::rand({4, 21})}); }),
+  EXPECT_THAT(ErrorOf([&] {
+                any.forward({at::rand({4, 21})});
+              }),
               AllOf(HasSubstr("[4, 21]"), HasSubstr("dimension 0")));
   // The module it was made of still has a fixed shape.
   EXPECT_NE(ErrorOf([&] { traced.forward({at::rand({5, 20})}); }), "no error");
@@ -223,16 +271,18 @@ TEST(DynamicBatch, AnyBatchSizeAfterSaveAndLoad) {
 
 TEST(DynamicBatch, RefusesModelsWithoutABatch) {
   auto fn = [](const at::Tensor& x) { return x.sum(); };
-  EXPECT_THAT(ErrorOf([&] { dynamic_batch(trace(fn, {at::rand({4, 2})})); }),
+  EXPECT_THAT(ErrorOf([&] {
+                dynamic_batch(trace(fn, {at::rand({4, 2})}));
+              }),
               HasSubstr("output 0"));
 }
 
 TEST(BucketTrace, ChoosesPadsAndSharesWeights) {
   torch::manual_seed(1);
   torch::nn::Sequential model(torch::nn::Embedding(50, 8), torch::nn::Linear(8, 3));
-  torch::jit::Module traced = Load(Save(bucket_trace(
-      model, {{at::zeros({1, 4}, at::kLong)}, {at::zeros({2, 8}, at::kLong)}},
-      pad_to_smallest_bucket())));
+  torch::jit::Module traced = Load(
+      Save(bucket_trace(model, {{at::zeros({1, 4}, at::kLong)}, {at::zeros({2, 8}, at::kLong)}},
+                        pad_to_smallest_bucket())));
   const auto inside = traced.attr("model").toCustomClass<neuron::Model>();
   EXPECT_EQ(inside->data().buckets.size(), 2u);
   EXPECT_EQ(inside->data().weights.size(), 3u);
@@ -243,15 +293,17 @@ TEST(BucketTrace, ChoosesPadsAndSharesWeights) {
     ASSERT_EQ(got.sizes(), at::IntArrayRef({bucket_rows, bucket_columns, 3}));
     ExpectClose(got.slice(0, 0, rows).slice(1, 0, columns), model->forward(ids));
   }
-  EXPECT_THAT(ErrorOf([&] { traced.forward({at::zeros({1, 9}, at::kLong)}); }),
+  EXPECT_THAT(ErrorOf([&] {
+                traced.forward({at::zeros({1, 9}, at::kLong)});
+              }),
               HasSubstr("no bucket is large enough"));
 }
 
 TEST(BucketTrace, TakesTorchScriptForTheChoice) {
   auto fn = [](const at::Tensor& x) { return x * 2; };
-  const BucketFunction by_rows(std::string(
-      "def bucket(inputs: List[Tensor]) -> Tuple[List[Tensor], int]:\n"
-      "    return (inputs, 0 if inputs[0].size(0) == 2 else 1)\n"));
+  const BucketFunction by_rows(
+      std::string("def bucket(inputs: List[Tensor]) -> Tuple[List[Tensor], int]:\n"
+                  "    return (inputs, 0 if inputs[0].size(0) == 2 else 1)\n"));
   torch::jit::Module traced = bucket_trace(fn, {{at::rand({2})}, {at::rand({5})}}, by_rows);
   for (int64_t n : {2, 5}) {
     const at::Tensor x = at::rand({n});
@@ -259,7 +311,8 @@ TEST(BucketTrace, TakesTorchScriptForTheChoice) {
   }
   EXPECT_THAT(ErrorOf([&] { traced.forward({at::rand({3})}); }), HasSubstr("[3]"));
   EXPECT_NE(ErrorOf([&] {
-              bucket_trace(fn, {{at::rand({2})}}, BucketFunction(std::string("def nothing(): pass")));
+              bucket_trace(fn, {{at::rand({2})}},
+                           BucketFunction(std::string("def nothing(): pass")));
             }),
             "no error");
 }

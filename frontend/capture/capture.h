@@ -91,6 +91,9 @@ class TraceScope {
   // The xla tensor to pass to the model in place of `example`, of its sizes, strides and dtype.
   at::Tensor AddInput(const at::Tensor& example);
 
+  // The input of the graph that holds the contents of an xla tensor; null when the program wrote it.
+  const Node* InputOf(const at::Tensor& tensor) const;
+
   // Where the contents of an xla tensor were last written, "model.py:12 in forward" ("" where that
   // is not known), if they are no longer what they were when it was first asked about.
   c10::optional<std::string> Changed(const at::Tensor& tensor);
@@ -99,12 +102,12 @@ class TraceScope {
   // is a CPU tensor is an error: it does not depend on the device.
   std::shared_ptr<Graph> Finish(const std::vector<at::Tensor>& outputs);
 
-  // The operators that the program called, in order.
-  std::vector<TracedCall> TakeCalls();
-
   // Whether the program drew random numbers. The graph then has a further parameter, the last: a
   // seed, i64[].
   bool has_seed() const;
+
+  // The operators that the program called, in order.
+  std::vector<TracedCall> TakeCalls();
 
  private:
   struct Impl;

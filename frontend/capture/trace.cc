@@ -72,6 +72,12 @@ at::Tensor TraceScope::AddInput(const at::Tensor& example) {
   return MakeTensor(std::move(v));
 }
 
+const Node* TraceScope::InputOf(const at::Tensor& tensor) const {
+  const StorageStatePtr state = StateOf(tensor);
+  const Value value = state ? state->Get().value : Value();
+  return value && value.node->kind == NodeKind::kInput ? value.node.get() : nullptr;
+}
+
 c10::optional<std::string> TraceScope::Changed(const at::Tensor& tensor) {
   const StorageStatePtr state = StateOf(tensor);
   if (!state) return c10::nullopt;
@@ -87,14 +93,14 @@ c10::optional<std::string> TraceScope::Changed(const at::Tensor& tensor) {
   return node == nullptr ? std::string() : *node->source;
 }
 
+bool TraceScope::has_seed() const { return impl_->session.seed.defined(); }
+
 std::vector<TracedCall> TraceScope::TakeCalls() { return std::exchange(impl_->session.calls, {}); }
 
 std::shared_ptr<Graph> TraceScope::Finish(const std::vector<at::Tensor>& outputs) {
   TORCH_CHECK(CurrentTrace() == &impl_->session, "Finish() twice or on another thread");
   std::vector<Value> values;
   for (size_t i = 0; i < outputs.size(); ++i) {
-bool TraceScope::has_seed() const { return impl_->session.seed.defined(); }
-
     TORCH_CHECK(IsXla(outputs[i]), "output ", i, " of the traced program is ",
                 outputs[i].defined() ? "a tensor of " + outputs[i].device().str() : "undefined",
                 ": it does not depend on the inputs");

@@ -1,6 +1,7 @@
 #include "runtime/torch/neuron_model.h"
 
 #include <ATen/Functions.h>
+#include <ATen/core/grad_mode.h>
 #include <torch/library.h>
 
 #include <algorithm>
@@ -23,6 +24,7 @@ constexpr int64_t kFormat = 1;
 // Keys of the manifest. A bucket begins with kBucketKey; the lines after it, up to the next, are its own.
 constexpr char kNameKey[] = "name";
 constexpr char kDynamicBatchKey[] = "dynamic_batch";
+constexpr char kWeightNameKey[] = "weight_name";  // of each weight, in order
 constexpr char kBucketKey[] = "bucket";
 constexpr char kInputKey[] = "input";    // TensorSpec
 constexpr char kOutputKey[] = "output";  // TensorSpec
@@ -189,6 +191,9 @@ Model::Model(ModelData data) : data_(std::move(data)) {
   TORCH_CHECK(!data_.buckets.empty(), "neuron::Model is damaged: it has no NEFF");
   TORCH_CHECK(!data_.dynamic_batch || data_.buckets.size() == 1,
               "neuron::Model is damaged: a dynamic batch and several buckets");
+  TORCH_CHECK(data_.weight_names.empty() || data_.weight_names.size() == data_.weights.size(),
+              "neuron::Model is damaged: ", data_.weight_names.size(), " names of ",
+              data_.weights.size(), " weights");
   for (const Bucket& bucket : data_.buckets) {
     TORCH_CHECK(bucket.neff.defined() && bucket.neff.device().is_cpu() &&
                     bucket.neff.scalar_type() == at::kByte && bucket.neff.dim() == 1 &&
@@ -343,14 +348,14 @@ c10::intrusive_ptr<Model> Model::WithDynamicBatch() const {
   auto check = [&](const std::vector<TensorSpec>& specs, const char* side) {
     for (size_t i = 0; i < specs.size(); ++i) {
       const std::vector<int64_t>& first = bucket.inputs[0].sizes;
+      TORCH_CHECK(specs[i].name != kSeedName, "dynamic_batch: neuron::Model '", data_.name,
+                  "' draws random numbers, which would be the same in every batch; trace it in eval "
+                  "mode, or with the numbers as an input");
       TORCH_CHECK(!specs[i].sizes.empty() && !first.empty() && specs[i].sizes[0] == first[0] &&
                       first[0] > 0,
                   "dynamic_batch: ", side, " ", i, " of neuron::Model '", data_.name,
                   "' has shape ", ShapeString(specs[i].sizes),
                   "; dimension 0 must be the batch, the same in every input and output");
-      TORCH_CHECK(specs[i].name != kSeedName, "dynamic_batch: neuron::Model '", data_.name,
-                  "' draws random numbers, which would be the same in every batch; trace it in eval "
-                  "mode, or with the numbers as an input");
     }
   };
   check(bucket.inputs, "input");
@@ -358,6 +363,34 @@ c10::intrusive_ptr<Model> Model::WithDynamicBatch() const {
   ModelData data = data_;
   data.dynamic_batch = true;
   return c10::make_intrusive<Model>(std::move(data));
+}
+
+void Model::ReplaceWeights(const std::unordered_map<std::string, at::Tensor>& weights) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  std::vector<std::pair<size_t, at::Tensor>> found;
+  for (size_t i = 0; i < data_.weight_names.size(); ++i) {
+    const std::string& name = data_.weight_names[i];
+    if (name.empty()) continue;
+    const auto it = weights.find(name);
+    TORCH_CHECK(it != weights.end() && it->second.defined(), "replace_weights: there is no '", name,
+                "' among the weights, which neuron::Model '", data_.name, "' needs");
+    const at::Tensor& old = data_.weights[i];
+    TORCH_CHECK(it->second.sizes() == old.sizes() &&
+                    DeviceDtype(it->second.scalar_type()) == DeviceDtype(old.scalar_type()),
+                "replace_weights: '", name, "' is ", DtypeName(it->second.scalar_type()),
+                ShapeString(it->second.sizes().vec()), "; neuron::Model '", data_.name,
+                "' was traced with ", DtypeName(old.scalar_type()), ShapeString(old.sizes().vec()));
+    found.emplace_back(i, it->second);
+  }
+  const at::NoGradGuard no_grad;
+  for (const auto& [i, value] : found) {
+    at::Tensor old = data_.weights[i];
+    old.copy_(value.detach());
+    if (loaded_ == nullptr) continue;
+    const at::Tensor host = DeviceForm(old);
+    Check(nrt_tensor_write(loaded_->weights[i].get(), host.data_ptr(), 0, host.nbytes()),
+          "writing a weight");
+  }
 }
 
 ModelStatistics Model::Statistics(int64_t index) {
@@ -384,6 +417,7 @@ Model::State Model::GetState() const {
   };
   line(kNameKey, data_.name);
   if (data_.dynamic_batch) line(kDynamicBatchKey, "");
+  for (const std::string& name : data_.weight_names) line(kWeightNameKey, name);
   for (const Bucket& bucket : data_.buckets) {
     tensors.push_back(bucket.neff);
     line(kBucketKey, "");
@@ -408,6 +442,8 @@ c10::intrusive_ptr<Model> Model::FromState(State state) {
       data.name = value;
     } else if (key == kDynamicBatchKey) {
       data.dynamic_batch = true;
+    } else if (key == kWeightNameKey) {
+      data.weight_names.push_back(value);
     } else if (key == kBucketKey) {
       TORCH_CHECK(data.buckets.size() < tensors.size(),
                   "neuron::Model is damaged: it has more buckets than tensors");

@@ -22,6 +22,7 @@
 #include <mutex>
 #include <string>
 #include <tuple>
+#include <unordered_map>
 #include <vector>
 
 #include "runtime/torch/tensor_spec.h"
@@ -41,6 +42,9 @@ struct ModelData {
   std::string name;
   std::vector<Bucket> buckets;
   std::vector<at::Tensor> weights;   // contiguous, CPU, shared by the buckets
+  // What the traced model calls each of them, "layer.0.weight"; "" for a constant of its program. Empty
+  // when it is not known.
+  std::vector<std::string> weight_names;
   bool dynamic_batch = false;        // one bucket only
 };
 
@@ -72,6 +76,12 @@ class Model : public torch::CustomClassHolder {
   // of the traced size, the last one padded. Throws when an input or output has no such dimension or
   // they differ in it.
   c10::intrusive_ptr<Model> WithDynamicBatch() const;
+
+  // Replaces the weights that have a name, here and on the device. `weights`: a value for each name;
+  // others are ignored. Throws c10::Error, before anything is replaced, when one is missing or has
+  // another shape or dtype. No call may be under way. Models that share the weights
+  // (WithDynamicBatch) may be loaded already, and then keep theirs.
+  void ReplaceWeights(const std::unordered_map<std::string, at::Tensor>& weights);
 
   const ModelData& data() const { return data_; }
   ModelStatistics Statistics(int64_t bucket = 0);
