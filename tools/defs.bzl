@@ -20,6 +20,8 @@ def _neuron_compile_impl(ctx):
         args.add("--input", spec)
     if ctx.attr.dynamic_batch:
         args.add("--dynamic-batch")
+    if ctx.attr.partition:
+        args.add("--partition")
     args.add("--")
     args.add_all(ctx.attr.compiler_args)
     ctx.actions.run(
@@ -41,6 +43,7 @@ neuron_compile = rule(
         "inputs": attr.string_list(mandatory = True, doc = "types and shapes, such as f32[1,784]"),
         "compiler_args": attr.string_list(doc = "options of neuronx-cc"),
         "dynamic_batch": attr.bool(),
+        "partition": attr.bool(doc = "operators that the device refuses run on the CPU"),
         # Built as the target: the exec configuration would build all of it a second time.
         "_glia": attr.label(default = Label("//tools:glia"), executable = True, cfg = "target"),
     },
