@@ -1,4 +1,4 @@
-// glia run: runs a traced module, and compares it with CPU eager.
+// glia run: runs a traced module, or a model in the lazy mode, and compares it with CPU eager.
 #include <ATen/CPUGeneratorImpl.h>
 #include <ATen/Functions.h>
 #include <ATen/TensorOperators.h>
@@ -11,7 +11,9 @@
 #include <iostream>
 #include <stdexcept>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "frontend/lazy.h"
 #include "runtime/torch/neuron_model.h"
 #include "tools/arguments.h"
 #include "tools/commands.h"
@@ -24,6 +26,8 @@ namespace {
 const std::vector<OptionSpec>& Options() {
   static const auto* const options = new std::vector<OptionSpec>{
       {"--input", "FILE.npy", "an input; once for each, in order (default: random)"},
+      {"--lazy", nullptr,
+       "run a model that was not traced in the lazy mode; --input may be TYPE[SHAPE], for random"},
       {"--seed", "N", "of the random inputs (default 0)"},
       {"--max-int", "N", "random integers lie in [0, N) (default 10)"},
       {"--output", "FILE.npy", "where an output goes; once for each, in order (default: printed)"},
@@ -102,11 +106,72 @@ void Report(const std::vector<at::Tensor>& got, const std::vector<at::Tensor>& w
   }
 }
 
+void ShowOutputs(const Arguments& arguments, const std::vector<at::Tensor>& outputs) {
+  const std::vector<std::string> targets = arguments.All("--output");
+  if (targets.size() > outputs.size()) {
+    throw std::runtime_error(
+        absl::StrCat(targets.size(), " --output files for ", outputs.size(), " outputs"));
+  }
+  for (size_t i = 0; i < outputs.size(); ++i) {
+    if (i < targets.size()) {
+      WriteNpy(UserPath(targets[i]), outputs[i]);
+    } else if (!arguments.Has("--compare")) {
+      std::cout << outputs[i] << "\n";
+    }
+  }
+}
+
+class RandomInputs {
+ public:
+  explicit RandomInputs(const Arguments& arguments)
+      : max_int_(arguments.GetInt("--max-int", 10)),
+        generator_(
+            at::detail::createCPUGenerator(static_cast<uint64_t>(arguments.GetInt("--seed", 0)))) {
+    if (max_int_ < 1) throw std::runtime_error("--max-int must be at least 1");
+  }
+  at::Tensor Next(const neuron::TensorSpec& spec) {
+    return RandomInput(spec, max_int_, generator_);
+  }
+
+ private:
+  int64_t max_int_;
+  at::Generator generator_;
+};
+
+int RunLazily(const Arguments& arguments, torch::jit::Module module) {
+  RandomInputs random(arguments);
+  std::vector<c10::IValue> inputs;
+  for (const std::string& text : arguments.All("--input")) {
+    if (absl::EndsWith(text, ".npy")) {
+      inputs.emplace_back(ReadNpy(UserPath(text)));
+      continue;
+    }
+    auto spec = neuron::ParseTensorSpec(text);
+    if (!spec.ok()) throw std::runtime_error(std::string(spec.status().message()));
+    inputs.emplace_back(random.Next(*spec));
+  }
+  module.to(xla_device());
+  std::vector<c10::IValue> on_device;
+  for (const c10::IValue& v : inputs) on_device.emplace_back(v.toTensor().to(xla_device()));
+  std::vector<at::Tensor> outputs = Forward(module, on_device);
+  mark_step();
+  for (at::Tensor& t : outputs) t = t.cpu();
+  ShowOutputs(arguments, outputs);
+  std::printf("%lld operators ran on the CPU\n%s",
+              static_cast<long long>(metric("capture.fallbacks")), metrics_report().c_str());
+  if (arguments.Has("--compare")) {
+    torch::jit::Module reference = LoadModule(arguments.Get("--compare"));
+    Report(outputs, Forward(reference, inputs));
+  }
+  return 0;
+}
+
 }  // namespace
 
 std::string RunUsage() {
-  return absl::StrCat("run TRACED.pt [--input FILE.npy ...] [--output FILE.npy ...]\n",
-                      DescribeOptions(Options()));
+  return absl::StrCat(
+      "run TRACED.pt|MODEL.pt [--lazy] [--input FILE.npy ...] [--output FILE.npy ...]\n",
+      DescribeOptions(Options()));
 }
 
 int Run(const std::vector<std::string>& words) {
@@ -114,6 +179,7 @@ int Run(const std::vector<std::string>& words) {
   if (arguments.positional().size() != 1) throw std::runtime_error("usage: glia " + RunUsage());
   at::NoGradGuard no_grad;
   torch::jit::Module module = LoadModule(arguments.positional()[0]);
+  if (arguments.Has("--lazy")) return RunLazily(arguments, std::move(module));
   const auto models = ModelsOf(module);
   const bool partitioned = module.hasattr("input_specs");
   if (models.empty() && !partitioned) {
@@ -133,13 +199,8 @@ int Run(const std::vector<std::string>& words) {
   // The module draws its seed itself.
   if (!specs.empty() && specs.back().name == neuron::kSeedName) specs.pop_back();
   if (files.empty()) {
-    const int64_t max_int = arguments.GetInt("--max-int", 10);
-    if (max_int < 1) throw std::runtime_error("--max-int must be at least 1");
-    auto generator =
-        at::detail::createCPUGenerator(static_cast<uint64_t>(arguments.GetInt("--seed", 0)));
-    for (const neuron::TensorSpec& spec : specs) {
-      inputs.emplace_back(RandomInput(spec, max_int, generator));
-    }
+    RandomInputs random(arguments);
+    for (const neuron::TensorSpec& spec : specs) inputs.emplace_back(random.Next(spec));
   }
   for (const std::string& file : files) inputs.emplace_back(ReadNpy(UserPath(file)));
   if (module.get_method("forward").function().getSchema().arguments().size() != inputs.size() + 1) {
@@ -165,18 +226,7 @@ int Run(const std::vector<std::string>& words) {
                 times[times.size() / 2]);
   }
 
-  const std::vector<std::string> targets = arguments.All("--output");
-  if (targets.size() > outputs.size()) {
-    throw std::runtime_error(
-        absl::StrCat(targets.size(), " --output files for ", outputs.size(), " outputs"));
-  }
-  for (size_t i = 0; i < outputs.size(); ++i) {
-    if (i < targets.size()) {
-      WriteNpy(UserPath(targets[i]), outputs[i]);
-    } else if (!arguments.Has("--compare")) {
-      std::cout << outputs[i] << "\n";
-    }
-  }
+  ShowOutputs(arguments, outputs);
   uint64_t picoseconds = 0;
   for (const auto& [name, model] : models) picoseconds += model->Statistics().simulated_ps;
   std::printf("simulated device time: %.3f us\n", static_cast<double>(picoseconds) * 1e-6);

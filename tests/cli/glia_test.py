@@ -289,6 +289,16 @@ class GliaTest(unittest.TestCase):
         self.assertRegex(text, r"simulated device time: [1-9]")
         self.assertLessEqual(self.differences(text)[0], 1e-4)
 
+    def test_lazy(self):
+        model = f"{self.dir}/spectrum.pt"
+        torch.jit.script(Spectrum()).save(model)
+        done = self.call("run", model, "--lazy", "--input", "f32[2,8]", "--compare", model)
+        self.assertEqual(done.returncode, 0, done)
+        self.assertLessEqual(self.differences(done.stdout)[0], 1e-4)
+        self.assertRegex(done.stdout, r"(?m)^[1-9] operators ran on the CPU$")
+        self.assertIn("capture.host.aten::_fft_r2c 1\n", done.stdout)
+        self.assertIn("no lowering for aten::_fft_r2c", done.stderr)
+
     # analyze
 
     def test_analyze(self):
