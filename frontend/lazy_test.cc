@@ -11,10 +11,10 @@
 #include <torch/utils.h>
 
 #include <cstdlib>
+#include <functional>
 #include <map>
 #include <sstream>
 #include <thread>
-
 
 namespace glia {
 namespace {
@@ -147,20 +147,41 @@ TEST(Lazy, ValuesThatTheHostNeedsSync) {
   at::Tensor x = ToXla(at::arange(6, at::kFloat));
   x.add_(1);
   EXPECT_EQ(x.sum().item<float>(), 21);
-  EXPECT_TRUE(x.gt(3).nonzero().cpu().flatten().equal(at::tensor({int64_t{3}, int64_t{4}, int64_t{5}})));
+  EXPECT_TRUE(
+      x.gt(3).nonzero().cpu().flatten().equal(at::tensor({int64_t{3}, int64_t{4}, int64_t{5}})));
   std::ostringstream text;
   text << x;
   EXPECT_THAT(text.str(), HasSubstr("6"));
 }
 
-TEST(Lazy, AnIndexOutOfRangeIsClampedAndTheDeviceStaysUsable) {
+// The error comes with the values, as a device's does, and names the operator.
+TEST(Lazy, AnIndexOutOfRangeIsAnErrorAndTheDeviceStaysUsable) {
   const at::Tensor table = ToXla(at::rand({10, 4}));
-  const at::Tensor ids = ToXla(at::tensor({int64_t{3}, int64_t{99}}));
-  const at::Tensor rows = at::embedding(table, ids);
-  // HLO's gather clamps where the CPU raises an error.
-  ExpectClose(rows.cpu(), table.cpu().index_select(0, at::tensor({int64_t{3}, int64_t{9}})));
-  const at::Tensor fine = at::embedding(table, ToXla(at::tensor({int64_t{3}})));
-  ExpectClose(fine.cpu(), table.cpu().index_select(0, at::tensor({int64_t{3}})));
+  const auto ids = [](std::vector<int64_t> values) { return ToXla(at::tensor(values)); };
+  const std::vector<std::pair<std::string, std::function<at::Tensor()>>> wrong = {
+      {"aten::embedding",
+       [&] {
+         return at::embedding(table, ids({3, 10}));
+       }},
+      {"aten::index_select", [&] { return table.index_select(1, ids({-1})); }},
+      {"aten::gather",
+       [&] {
+         return table.gather(0, ids({3, 99}).unsqueeze(1));
+       }},
+      {"aten::index", [&] { return table.index({ids({-11})}); }},
+      {"aten::take", [&] { return table.take(ids({40})); }},
+  };
+  for (const auto& [name, call] : wrong) {
+    const std::string error = ErrorOf([&, &call = call] {
+      const at::Tensor rows = call();
+      mark_step();
+      rows.cpu();
+    });
+    EXPECT_THAT(error, HasSubstr(name));
+    EXPECT_THAT(error, HasSubstr("is not in"));
+    const at::Tensor fine = table.index({ids({-10, 9})});
+    ExpectClose(fine.cpu(), table.cpu().index_select(0, at::tensor({int64_t{0}, int64_t{9}})));
+  }
 }
 
 TEST(Lazy, ThreadsRecordAtOnce) {

@@ -84,6 +84,7 @@ absl::Status EmitGather(Emitter& e, const Instruction& hlo) {
   if (!e.ok() || out.elements() == 0) return e.status();
   const hlo::GatherDims& g = hlo.gather_dims;
   WindowStarts starts;
+  if (hlo::ChecksIndices(hlo)) starts.out_of_range = OutOfRange::kRefuse;
   if (absl::Status s = ReadIndexVectors(e, *indices, g.index_vector_dim, g.start_index_map,
                                         g.operand_batching_dims, g.start_indices_batching_dims,
                                         *operand, hlo.slice_sizes, &starts);

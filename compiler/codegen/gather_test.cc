@@ -216,6 +216,53 @@ TEST(ScatterTest, MatchesEvaluator) {
   for (const Case& c : kScatters) Check(c);
 }
 
+// One index vector of `rank` components into a table of 5 x 3, as PyTorch's operators ask for it.
+absl::StatusOr<std::vector<hlo::Literal>> GatherChecked(const std::vector<int64_t>& index,
+                                                        device::ExecutorKind kind) {
+  const bool both = index.size() == 2;
+  const std::string text = absl::StrCat(
+      "ENTRY main { t = f32[5,3] parameter(0) i = s64[1,", index.size(),
+      "] parameter(1) ROOT r = f32[1", both ? "" : ",3", "] gather(t, i), offset_dims={",
+      both ? "" : "1", "}, collapsed_slice_dims={0", both ? ",1" : "", "}, start_index_map={0",
+      both ? ",1" : "", "}, index_vector_dim=1, slice_sizes={1,", both ? "1" : "3",
+      "}, frontend_attributes={glia_indices=\"checked\"} }");
+  auto module = hlo::ParseModule(text);
+  if (!module.ok()) return module.status();
+  auto neff = Generate(**module, {});
+  if (!neff.ok()) return neff.status();
+  std::vector<float> table(15);
+  for (size_t i = 0; i < table.size(); ++i) table[i] = static_cast<float>(i);
+  return RunNeff(*neff, **module,
+                 {hlo::Literal::FromVector({5, 3}, table),
+                  hlo::Literal::FromVector({1, static_cast<int64_t>(index.size())}, index)},
+                 kind);
+}
+
+TEST(GatherTest, RefusesIndicesOutOfRangeOnRequest) {
+  for (const device::ExecutorKind kind :
+       {device::ExecutorKind::kInterpreter, device::ExecutorKind::kFast}) {
+    for (const std::vector<int64_t>& index :
+         std::vector<std::vector<int64_t>>{{0}, {4}, {0, 0}, {4, 2}}) {
+      const auto result = GatherChecked(index, kind);
+      ASSERT_TRUE(result.ok()) << result.status().message();
+      EXPECT_EQ((*result)[0].GetAsDouble(0), index[0] * 3 + (index.size() == 2 ? index[1] : 0));
+    }
+    for (const std::vector<int64_t>& index :
+         std::vector<std::vector<int64_t>>{{-1},
+                                           {5},
+                                           {int64_t{1} << 40},
+                                           {-(int64_t{1} << 32)},
+                                           {0, 3},
+                                           {1, -1},
+                                           {5, 0},
+                                           {-1, 2},
+                                           {int64_t{1} << 32, 0}}) {
+      EXPECT_EQ(GatherChecked(index, kind).status().code(), absl::StatusCode::kOutOfRange)
+          << index[0];
+    }
+  }
+}
+
 TEST(GatherTest, NeverLoadsTheTable) {
   auto module = hlo::ParseModule(R"(
 ENTRY main {

@@ -25,6 +25,7 @@ Scalar Immediate(Emitter& e, int64_t value, int partitions) {
 Tile EmitPiece(Emitter& e, const WindowStarts& starts, int64_t unit, int64_t trash, int64_t first,
                int partitions, int64_t free) {
   const auto tile = [&](DType t) { return e.NewTile(t, partitions, free, "index").all(); };
+  const bool refuse = starts.out_of_range == OutOfRange::kRefuse;
   absl::optional<Operand> sum, outside;
   for (const StartCoordinate& c : starts.coordinates) {
     const Tile raw =
@@ -32,9 +33,11 @@ Tile EmitPiece(Emitter& e, const WindowStarts& starts, int64_t unit, int64_t tra
     Operand value = raw.all();
     if (!c.in_range) {
       value = tile(DType::kI64);
-      e.TensorScalar(value, raw.all(), AluOp::kMax, 0, AluOp::kMin,
-                     Immediate(e, c.limit, partitions), 0, Engine::kPool);
-      if (starts.out_of_range == OutOfRange::kDivert) {
+      // Of one coordinate, what is just out of range makes a start that is.
+      const int64_t beyond = refuse && starts.coordinates.size() == 1 && c.stride > 0 ? 1 : 0;
+      e.TensorScalar(value, raw.all(), AluOp::kMax, static_cast<double>(-beyond), AluOp::kMin,
+                     Immediate(e, c.limit + beyond, partitions), 0, Engine::kPool);
+      if (starts.out_of_range == OutOfRange::kDivert || (refuse && beyond == 0)) {
         const Operand differs = tile(DType::kPred);
         e.TensorTensor(differs, raw.all(), value, AluOp::kNe, Engine::kPool);
         if (outside.has_value()) {
@@ -118,6 +121,7 @@ absl::Status ForEachStarts(Emitter& e, const WindowStarts& starts, int64_t eleme
   const int64_t unit = starts.Unit(element_bytes);
   int64_t last = starts.Last(unit);
   if (starts.out_of_range == OutOfRange::kDivert) last = std::max(last, trash);
+  if (starts.out_of_range == OutOfRange::kRefuse) trash = last + 1;
   if (last >= INT32_MAX) {
     return absl::UnimplementedError(absl::StrCat("indices reach ", last, " steps of ", unit,
                                                  " bytes; at most ", INT32_MAX - 1));

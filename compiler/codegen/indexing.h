@@ -25,6 +25,7 @@ struct StartCoordinate {
 enum class OutOfRange : uint8_t {
   kClamp,   // moves to the nearest valid start (gather, dynamic-slice)
   kDivert,  // the window goes to WindowStarts::trash (scatter, which leaves it out)
+  kRefuse,  // ends the run: the transfer gets an index that it has no place for
 };
 
 struct WindowStarts {

@@ -52,7 +52,8 @@ bool AttributesEqual(const hlo::Attributes& a, const hlo::Attributes& b) {
       Fields(a.gather_dims) != Fields(b.gather_dims) ||
       Fields(a.scatter_dims) != Fields(b.scatter_dims) || !AllEqual(a.window, b.window) ||
       !AllEqual(a.padding, b.padding) ||
-      std::memcmp(&a.epsilon, &b.epsilon, sizeof(a.epsilon)) != 0) {
+      std::memcmp(&a.epsilon, &b.epsilon, sizeof(a.epsilon)) != 0 ||
+      hlo::ChecksIndices(a) != hlo::ChecksIndices(b)) {
     return false;
   }
   if ((a.literal == nullptr) != (b.literal == nullptr)) return false;

@@ -436,4 +436,9 @@ Op TakeAlong(Op x, Op indices, int64_t dim) {
   return hlo::Gather(x, indices, dims, sizes);
 }
 
+Op CheckIndices(Op gather) {
+  if (gather.valid()) gather.instr->frontend_attributes[hlo::kIndicesKey] = hlo::kIndicesChecked;
+  return gather;
+}
+
 }  // namespace glia::lowering

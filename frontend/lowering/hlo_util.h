@@ -122,6 +122,8 @@ Op RunningSum(Op x, int64_t dim);
 // result[.., i.., ..] = x[.., indices[i..], ..]: the dim is replaced by the dims of `indices`,
 // whose values must lie in the dim.
 Op TakeAlong(Op x, Op indices, int64_t dim);
+// The same gather, whose indices are the user's: one out of range is an error of the run.
+Op CheckIndices(Op gather);
 
 }  // namespace glia::lowering
 

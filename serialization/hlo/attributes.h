@@ -154,6 +154,15 @@ struct Attributes {
   std::map<std::string, std::string> frontend_attributes;
 };
 
+// An attribute of ours (key and value of frontend_attributes) of a gather: an index out of range ends
+// the run with an error, as it does in PyTorch, where HLO would move it into the range.
+inline constexpr char kIndicesKey[] = "glia_indices";
+inline constexpr char kIndicesChecked[] = "checked";
+inline bool ChecksIndices(const Attributes& a) {
+  const auto it = a.frontend_attributes.find(kIndicesKey);
+  return it != a.frontend_attributes.end() && it->second == kIndicesChecked;
+}
+
 }  // namespace glia::hlo
 
 #endif  // GLIA_SERIALIZATION_HLO_ATTRIBUTES_H_

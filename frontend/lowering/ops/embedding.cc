@@ -6,7 +6,7 @@ namespace glia::lowering {
 namespace {
 
 // aten::embedding(Tensor weight, Tensor indices, int padding_idx=-1, …) -> Tensor
-void Embedding(Ctx& c) { c.Return(TakeAlong(c.T(0), c.T(1), 0)); }
+void Embedding(Ctx& c) { c.Return(CheckIndices(TakeAlong(c.T(0), c.T(1), 0))); }
 
 // aten::embedding_dense_backward(Tensor grad_output, Tensor indices, int num_weights, int
 // padding_idx,

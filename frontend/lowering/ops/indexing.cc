@@ -79,7 +79,7 @@ void Index(Ctx& c) {
   if (a.empty()) return c.Return(x);
   if (a.dims.size() == 1) {
     // One index: whole slices, whose coordinates need no vector.
-    return c.Return(TakeAlong(x, Reshape(a.starts, a.broadcast), a.dims[0]));
+    return c.Return(CheckIndices(TakeAlong(x, Reshape(a.starts, a.broadcast), a.dims[0])));
   }
   hlo::GatherDims gather;
   gather.offset_dims = a.WindowDims();
@@ -88,7 +88,7 @@ void Index(Ctx& c) {
   gather.index_vector_dim = static_cast<int64_t>(a.broadcast.size());
   Dims sizes = dims;
   for (int64_t d : a.dims) sizes[d] = 1;
-  c.Return(Gather(x, a.starts, gather, sizes));
+  c.Return(CheckIndices(Gather(x, a.starts, gather, sizes)));
 }
 
 // aten::index_select(Tensor self, int dim, Tensor index) -> Tensor
@@ -97,7 +97,7 @@ void IndexSelect(Ctx& c) {
   const Op flat = Reshape(index, {index.shape().elements()});
   const Op x = c.T(0);
   if (x.shape().rank() == 0) return c.Return(x);
-  c.Return(TakeAlong(x, flat, c.Dim(1, x.shape().rank())));
+  c.Return(CheckIndices(TakeAlong(x, flat, c.Dim(1, x.shape().rank()))));
 }
 
 // aten::gather(Tensor self, int dim, Tensor index, *, bool sparse_grad=False) -> Tensor
@@ -109,7 +109,7 @@ void GatherOp(Ctx& c) {
     return c.Return(BroadcastTo(Reshape(x, {}), c.Out().dims));
   }
   const int64_t dim = c.Dim(1, rank);
-  if (rank == 1) return c.Return(TakeAlong(x, index, 0));
+  if (rank == 1) return c.Return(CheckIndices(TakeAlong(x, index, 0)));
   hlo::GatherDims gather;
   Dims sizes(rank, 1);
   for (int64_t d = 0; d < rank; ++d) {
@@ -117,14 +117,14 @@ void GatherOp(Ctx& c) {
     gather.start_index_map.push_back(d);
   }
   gather.index_vector_dim = rank;
-  c.Return(Gather(x, ElementCoordinates(index, dim), gather, sizes));
+  c.Return(CheckIndices(Gather(x, ElementCoordinates(index, dim), gather, sizes)));
 }
 
 // aten::take(Tensor self, Tensor index) -> Tensor: of the flat tensor
 void Take(Ctx& c) {
   const Op x = c.T(0);
   const int64_t count = x.shape().elements();
-  c.Return(TakeAlong(Reshape(x, {count}), WrapIndex(c.T(1), count), 0));
+  c.Return(CheckIndices(TakeAlong(Reshape(x, {count}), WrapIndex(c.T(1), count), 0)));
 }
 
 // aten::masked_scatter(Tensor self, Tensor mask, Tensor source) -> Tensor
