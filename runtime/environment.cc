@@ -96,6 +96,13 @@ absl::StatusOr<Environment> ReadEnvironment() {
     env.log_errors = level != "CRITICAL";
   }
 
+  auto inspect = Number("NEURON_RT_INSPECT_ENABLE", 0, 0, 1);
+  if (!inspect.ok()) return inspect.status();
+  if (*inspect == 1) {
+    const absl::string_view directory = Variable("NEURON_RT_INSPECT_OUTPUT_DIR");
+    env.inspect_directory = directory.empty() ? "./output" : std::string(directory);
+  }
+
   auto executor = device::ExecutorKindFromEnvironment();
   if (!executor.ok()) return executor.status();
   env.executor = *executor;

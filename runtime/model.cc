@@ -20,6 +20,7 @@ using glia::runtime::Fail;
 using glia::runtime::FailHandle;
 using glia::runtime::FromStatus;
 using glia::runtime::GetState;
+using glia::runtime::Inspector;
 using glia::runtime::State;
 using glia::runtime::TensorSet;
 using glia::runtime::VisibleCore;
@@ -29,11 +30,13 @@ namespace {
 NRT_STATUS Load(const char* function, Blob bytes, int32_t vnc, nrt_model_t** model) {
   State& state = GetState();
   if (vnc < -1) return Fail(NRT_INVALID, absl::StrCat(function, ": no such core: ", vnc));
-  auto neff = glia::neff::Read(std::move(bytes));
+  auto neff = glia::neff::Read(bytes);
   if (!neff.ok()) return FromStatus(function, neff.status());
   glia::device::ExecutorKind kind;
+  std::shared_ptr<Inspector> inspector;
   {
     std::shared_lock<std::shared_mutex> lock(state.mutex);
+    inspector = state.inspector;
     kind = state.environment.executor;
     if (vnc == -1 && !state.cores.empty()) {
       vnc = static_cast<int32_t>(state.next_core++ % state.cores.size());
@@ -48,6 +51,12 @@ NRT_STATUS Load(const char* function, Blob bytes, int32_t vnc, nrt_model_t** mod
   made->program = *std::move(program);
   made->core = std::move(core);
   made->vnc = static_cast<uint32_t>(vnc);
+  if (inspector != nullptr) {
+    auto name = inspector->NoteModel(bytes, made->vnc);
+    if (!name.ok()) return FromStatus(function, name.status());
+    made->inspector = std::move(inspector);
+    made->inspect_name = *std::move(name);
+  }
   const auto& variables = made->program->neff().program.variables;
   for (size_t i = 0; i < variables.size(); ++i) {
     if (variables[i].kind == VariableKind::kInput) made->inputs.push_back(static_cast<int>(i));
@@ -197,11 +206,16 @@ NRT_STATUS Execute(const char* function, nrt_model_t* handle, const nrt_tensor_s
   }
   for (const auto& tensor : out.tensors) tensor->contents->Changed();
   for (int i = 0; i < repeat_count; ++i) {
+    const Inspector::Clock::time_point start =
+        model->inspector == nullptr ? Inspector::Clock::time_point() : Inspector::Clock::now();
     auto run = model->program->Run(
         absl::MakeConstSpan(const_cast<const uint8_t* const*>(in.addresses.data()),
                             in.addresses.size()),
         absl::MakeConstSpan(out.addresses), versions);
     if (!run.ok()) return FromStatus(function, run.status());
+    if (model->inspector != nullptr) {
+      model->inspector->NoteRun(model->inspect_name, start, run->simulated_ps);
+    }
     std::lock_guard<std::mutex> lock(model->mutex);
     ++model->executions;
     model->last_simulated_ps = run->simulated_ps;

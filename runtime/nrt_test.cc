@@ -1,10 +1,15 @@
 // The NRT C API as its users call it.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <atomic>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <fstream>
+#include <iterator>
+#include <sstream>
 #include <string>
 #include <thread>
 #include <vector>
@@ -65,7 +70,8 @@ class NrtTest : public ::testing::Test {
  protected:
   void SetUp() override {
     for (const char* name : {"NEURON_RT_VISIBLE_CORES", "NEURON_RT_NUM_CORES", "GLIA_DEVICE",
-                             "GLIA_HBM_BYTES", "GLIA_NUM_DEVICES", "NEURON_RT_LOG_LEVEL"}) {
+                             "GLIA_HBM_BYTES", "GLIA_NUM_DEVICES", "NEURON_RT_LOG_LEVEL",
+                             "NEURON_RT_INSPECT_ENABLE", "NEURON_RT_INSPECT_OUTPUT_DIR"}) {
       unsetenv(name);
     }
   }
@@ -404,7 +410,7 @@ TEST_F(NrtTest, CoresFollowTheEnvironment) {
       {"NEURON_RT_VISIBLE_CORES", "0-9"}, {"NEURON_RT_VISIBLE_CORES", "0,0"},
       {"NEURON_RT_VISIBLE_CORES", "two"}, {"NEURON_RT_NUM_CORES", "0"},
       {"NEURON_RT_NUM_CORES", "7"},       {"GLIA_DEVICE", "quick"},
-      {"NEURON_RT_LOG_LEVEL", "LOUD"},
+      {"NEURON_RT_LOG_LEVEL", "LOUD"},    {"NEURON_RT_INSPECT_ENABLE", "yes"},
   };
   for (const auto& [name, value] : bad) {
     SetUp();
@@ -413,6 +419,50 @@ TEST_F(NrtTest, CoresFollowTheEnvironment) {
     EXPECT_THAT(glia_nrt_last_error(), HasSubstr(name));
     EXPECT_THAT(glia_nrt_last_error(), HasSubstr(value));
   }
+}
+
+std::string ReadFile(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  return std::string(std::istreambuf_iterator<char>(file), {});
+}
+
+TEST_F(NrtTest, InspectKeepsModelsAndRuns) {
+  const std::string directory = ::testing::TempDir() + "/inspect/deep";
+  setenv("NEURON_RT_INSPECT_ENABLE", "1", 1);
+  setenv("NEURON_RT_INSPECT_OUTPUT_DIR", directory.c_str(), 1);
+  Init();
+  nrt_model_t* model = Load(1);
+  glia_nrt_model_statistics_t s = {};
+  ASSERT_EQ(glia_nrt_get_model_statistics(model, &s), NRT_SUCCESS);
+  {
+    Io io(1);
+    ExpectRun(model, io, 1);
+    ASSERT_EQ(nrt_execute_repeat(model, io.in, io.out, 2), NRT_SUCCESS);
+  }
+  nrt_close();
+  const std::string own = directory + "/pid_" + std::to_string(getpid());
+  EXPECT_EQ(ReadFile(own + "/model_0_vnc_1.neff"), MatmulNeff());
+  std::istringstream runs(ReadFile(own + "/runs.jsonl"));
+  int count = 0;
+  for (std::string line; std::getline(runs, line); ++count) {
+    char model_name[32] = "";
+    double start = -1, host = -1, simulated = -1;
+    ASSERT_EQ(std::sscanf(line.c_str(),
+                          "{\"model\":\"%31[^\"]\",\"start_us\":%lf,\"host_us\":%lf,"
+                          "\"simulated_us\":%lf}",
+                          model_name, &start, &host, &simulated),
+              4)
+        << line;
+    EXPECT_STREQ(model_name, "model_0_vnc_1");
+    EXPECT_GE(start, 0);
+    EXPECT_GT(host, 0);
+    EXPECT_NEAR(simulated, static_cast<double>(s.last_simulated_ps) * 1e-6, 1e-6);
+  }
+  EXPECT_EQ(count, 3);
+
+  setenv("NEURON_RT_INSPECT_OUTPUT_DIR", "/dev/null/no", 1);
+  EXPECT_NE(nrt_init(NRT_FRAMEWORK_TYPE_NO_FW, "", ""), NRT_SUCCESS);
+  EXPECT_THAT(glia_nrt_last_error(), HasSubstr("/dev/null/no"));
 }
 
 TEST_F(NrtTest, ThreadsShareModelsAndCores) {

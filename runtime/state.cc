@@ -213,6 +213,11 @@ NRT_STATUS nrt_init(nrt_framework_type_t framework, const char* /*fw_version*/,
   if (state.phase == Phase::kOpen) return NRT_SUCCESS;
   auto environment = glia::runtime::ReadEnvironment();
   if (!environment.ok()) return FromStatus("nrt_init", environment.status());
+  if (!environment->inspect_directory.empty()) {
+    auto inspector = glia::runtime::Inspector::Create(environment->inspect_directory);
+    if (!inspector.ok()) return FromStatus("nrt_init", inspector.status());
+    state.inspector = *std::move(inspector);
+  }
   state.environment = *std::move(environment);
   state.log_errors = state.environment.log_errors;
   state.cores.clear();
@@ -231,6 +236,7 @@ void nrt_close(void) {
     if (state.phase != Phase::kOpen) return;
     state.phase = Phase::kClosed;
     state.cores.clear();  // tensors and models hold their core
+    state.inspector.reset();
   }
   state.models.TakeAll();
 }

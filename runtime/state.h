@@ -19,6 +19,7 @@
 #include "nrt/nrt.h"
 #include "nrt/nrt_glia.h"
 #include "runtime/environment.h"
+#include "runtime/inspect.h"
 
 // A tensor's memory and the part of it that the tensor is. Changed by nrt_tensor_attach_buffer only,
 // which the caller keeps apart from other uses of the same tensor, as with memory it writes itself.
@@ -48,6 +49,8 @@ struct nrt_model {
   std::unique_ptr<glia::device::LoadedProgram> program;
   std::shared_ptr<glia::device::Core> core;
   uint32_t vnc = 0;
+  std::shared_ptr<glia::runtime::Inspector> inspector;  // null when nothing is captured
+  std::string inspect_name;                             // in the capture
   // Indices into the program's variables, in order, and their names.
   std::vector<int> inputs;
   std::vector<int> outputs;
@@ -106,10 +109,11 @@ class Registry {
 enum class Phase { kBefore, kOpen, kClosed };
 
 struct State {
-  std::shared_mutex mutex;  // of phase, environment, cores
+  std::shared_mutex mutex;  // of phase, environment, cores, inspector
   Phase phase = Phase::kBefore;
   Environment environment;
   std::vector<std::shared_ptr<device::Core>> cores;  // the visible ones
+  std::shared_ptr<Inspector> inspector;              // null when nothing is captured
   std::atomic<uint32_t> next_core{0};
   std::atomic<bool> log_errors{false};
   Registry<nrt_tensor> tensors;
