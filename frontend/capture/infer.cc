@@ -183,7 +183,10 @@ bool TrustMeta(const OpInfo& op) {
       "aten::aminmax",            // keepdim of a 0-d tensor
       "aten::native_batch_norm",  // the CPU saves no statistics in inference
   };
-  return op.handle.hasKernelForDispatchKey(c10::DispatchKey::Meta) && wrong->count(op.name) == 0;
+  // What is made of operators that have Meta kernels has one too.
+  return (op.handle.hasKernelForDispatchKey(c10::DispatchKey::Meta) ||
+          op.handle.hasKernelForDispatchKey(c10::DispatchKey::CompositeImplicitAutograd)) &&
+         wrong->count(op.name) == 0;
 }
 
 }  // namespace

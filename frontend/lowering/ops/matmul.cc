@@ -67,6 +67,53 @@ void Addr(Ctx& c) {
       Accumulate(c, Mul(BroadcastTo(column, c.Out().dims), BroadcastTo(row, c.Out().dims)), 3));
 }
 
+// aten::linear(Tensor input, Tensor weight, Tensor? bias=None) -> Tensor: x · weightᵀ + bias
+void Linear(Ctx& c) {
+  const Op x = c.T(0), weight = c.T(1);
+  hlo::DotDims dims;
+  dims.lhs_contracting = {x.shape().rank() - 1};
+  dims.rhs_contracting = {weight.shape().rank() - 1};
+  const Op product = Convert(DotGeneral(x, weight, dims, SumType(x)), c.compute());
+  c.Return(c.Has(2) ? Add(product, c.El(2)) : product);
+}
+
+// aten::matmul(Tensor self, Tensor other) -> Tensor: of vectors, matrices, and batches of matrices
+// that broadcast
+void AnyMatMul(Ctx& c) {
+  Op a = c.T(0), b = c.T(1);
+  if (b.shape().rank() <= 2) {
+    // Of `a` all dims but the last are alike.
+    hlo::DotDims dims;
+    dims.lhs_contracting = {a.shape().rank() - 1};
+    dims.rhs_contracting = {0};
+    return c.Return(DotGeneral(a, b, dims, SumType(a)));
+  }
+  if (a.shape().rank() == 1) a = Unsqueeze(a, 0);
+  const auto matrix = [](Op x) {
+    const Dims& dims = x.shape().dims;
+    return Dims(dims.end() - 2, dims.end());
+  };
+  const auto batch = [](Op x) {
+    const Dims& dims = x.shape().dims;
+    return Dims(dims.begin(), dims.end() - 2);
+  };
+  const Dims shared = BroadcastDims({batch(a), batch(b)});
+  const auto spread = [&](Op x) {
+    Dims dims = shared;
+    for (int64_t d : matrix(x)) dims.push_back(d);
+    return BroadcastTo(x, dims);
+  };
+  const int64_t rank = static_cast<int64_t>(shared.size());
+  hlo::DotDims dims;
+  for (int64_t d = 0; d < rank; ++d) {
+    dims.lhs_batch.push_back(d);
+    dims.rhs_batch.push_back(d);
+  }
+  dims.lhs_contracting = {rank + 1};
+  dims.rhs_contracting = {rank};
+  c.Return(Reshape(DotGeneral(spread(a), spread(b), dims, SumType(a)), c.Out().dims));
+}
+
 // aten::_trilinear(Tensor i1, Tensor i2, Tensor i3, int[] expand1, int[] expand2, int[] expand3,
 //                  int[] sumdim, int unroll_dim=1) -> Tensor
 // The three operands get dims of size 1 at the places in expandN, are multiplied and summed.
@@ -98,6 +145,8 @@ OpTable MatmulOps() {
       {"aten::baddbmm", Baddbmm},
       {"aten::bmm", Bmm},
       {"aten::dot", MatMulOp},
+      {"aten::linear", Linear},
+      {"aten::matmul", AnyMatMul},
       {"aten::mm", MatMulOp},
       {"aten::mv", MatMulOp},
       {"aten::vdot", MatMulOp},
