@@ -441,10 +441,9 @@ void PrintJson(const std::vector<Row>& rows) {
     std::printf(
         "%s\n{\"model\":\"%s\",\"mode\":\"%s\",\"p50_us\":%.3f,\"record_us\":%.3f,"
         "\"compile_ms\":%.3f,\"load_ms\":%.3f,\"peak_rss_bytes\":%lld,\"simulated_us\":%.6f,"
-        "\"roofline_us\":%.6f,\"error\":%.3g,\"aten_threads\":%d,\"blas_threads\":%d}",
+        "\"roofline_us\":%.6f}",
         i > 0 ? "," : "", r.model.c_str(), r.mode.c_str(), r.p50_us, r.record_us, r.compile_ms,
-        r.load_ms, static_cast<long long>(r.peak_rss_bytes), r.simulated_us, r.roofline_us, r.error,
-        r.threads.aten, r.threads.blas);
+        r.load_ms, static_cast<long long>(r.peak_rss_bytes), r.simulated_us, r.roofline_us);
   }
   std::printf("\n]}\n");
 }
