@@ -3,6 +3,7 @@
 #ifndef GLIA_FRONTEND_CAPTURE_BACKEND_H_
 #define GLIA_FRONTEND_CAPTURE_BACKEND_H_
 
+#include <atomic>
 #include <memory>
 #include <vector>
 
@@ -24,8 +25,14 @@ class DeviceData {
   // Blocks until then; the error of the computation that should have produced it.
   virtual absl::Status Wait() = 0;
 
+  // Whether it is or was what a parameter or buffer of a module holds, as far as the module was
+  // moved to the device: what is likely to stay the same from step to step.
+  bool parameter() const { return parameter_.load(std::memory_order_relaxed); }
+  void NoteParameter() { parameter_.store(true, std::memory_order_relaxed); }
+
  private:
-  TensorMeta meta_;
+  const TensorMeta meta_;
+  std::atomic<bool> parameter_{false};
 };
 
 // Thread-safe. Errors become c10::Error at the torch boundary.

@@ -16,11 +16,7 @@ namespace {
 using Arguments = c10::ArrayRef<c10::IValue>;
 
 // A mask among the indices makes the result's shape depend on data.
-bool IndexedByMask(const OpInfo& op, Arguments arguments) {
-  if (op.name != "aten::index.Tensor" && op.name != "aten::_index_put_impl" &&
-      op.name != "aten::index_put") {
-    return false;
-  }
+bool IndexedByMask(Arguments arguments) {
   for (const c10::IValue& v : arguments[1].toListRef()) {
     if (!v.isTensor()) continue;
     const at::Tensor t = v.toTensor();
@@ -113,7 +109,7 @@ void BoxedKernel(const c10::OperatorHandle& op, c10::DispatchKeySet, torch::jit:
     return RunOnHost(*plan.op, stack, "it writes a tensor of the CPU", true);
   }
   NodePtr node;
-  if (IndexedByMask(*plan.functional, arguments)) {
+  if (plan.takes_masks && IndexedByMask(arguments)) {
     return RunOnHost(*plan.op, stack, "the shape of its result depends on the contents of a mask",
                      true);
   }

@@ -32,6 +32,7 @@
 #include <vector>
 
 #include "absl/types/span.h"
+#include "frontend/capture/block_pool.h"
 #include "frontend/capture/hash.h"
 
 namespace glia::capture {
@@ -123,9 +124,11 @@ struct NodeInfo {
   c10::Scalar scalar;
 };
 
-struct Node : c10::intrusive_ptr_target {
+struct Node final : c10::intrusive_ptr_target {
   Node(NodeKind kind, std::shared_ptr<const NodeInfo> info) : kind(kind), info(std::move(info)) {}
   ~Node() override;
+  static void* operator new(size_t) { return BlockPool<Node>::Allocate(); }
+  static void operator delete(void* memory) { BlockPool<Node>::Free(memory); }
 
   const NodeKind kind;
   const std::shared_ptr<const NodeInfo> info;

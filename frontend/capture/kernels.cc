@@ -165,7 +165,9 @@ bool IsSetTo(const at::Tensor& self, const at::Tensor& other) {
 
 // Lets Module::to put device tensors into parameters of the CPU (set_data).
 bool HasCompatibleShallowCopyType(const at::Tensor& self, const at::Tensor& from) {
-  return self.layout() == at::kStrided && from.layout() == at::kStrided;
+  const bool compatible = self.layout() == at::kStrided && from.layout() == at::kStrided;
+  if (compatible && IsXla(from)) StateOf(from)->NoteParameter();
+  return compatible;
 }
 
 // --- copies ---

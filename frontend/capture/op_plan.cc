@@ -1,6 +1,8 @@
 #include "frontend/capture/op_plan.h"
 
 #include <algorithm>
+#include <array>
+#include <cstdint>
 #include <memory>
 #include <mutex>
 #include <set>
@@ -59,6 +61,11 @@ const std::set<std::string>& OverlapAllowed() {
       "aten::index_fill_", "aten::index_put_", "aten::_index_put_impl_",
   };
   return *names;
+}
+
+bool TakesMasks(const std::string& name) {
+  return name == "aten::index.Tensor" || name == "aten::_index_put_impl" ||
+         name == "aten::index_put";
 }
 
 bool IsWritten(const Argument& a) { return a.alias_info() != nullptr && a.alias_info()->isWrite(); }
@@ -213,6 +220,7 @@ OpPlan MakePlan(const c10::OperatorHandle& op) {
       plan.host_reason = "the shape of its result depends on the contents of a tensor";
     }
     plan.factor = FactorArgument(plan.functional->name);
+    plan.takes_masks = TakesMasks(plan.functional->name);
     if (plan.host_reason != nullptr) plan.functional = nullptr;
   }
   return plan;
@@ -239,16 +247,22 @@ const OpPlan& PlanOf(const c10::OperatorHandle& op) {
     std::unordered_map<std::string, std::unique_ptr<OpPlan>> plans;
   };
   static Table* table = new Table;
-  // Schemas stay where they are as long as the operator is registered.
-  thread_local std::unordered_map<const Schema*, const OpPlan*> known;
-  const OpPlan*& slot = known[&op.schema()];
-  if (slot != nullptr) return *slot;
+  // Schemas stay where they are as long as the operator is registered. Two that meet in a slot take
+  // turns.
+  struct Known {
+    const Schema* schema;
+    const OpPlan* plan;
+  };
+  thread_local std::array<Known, 1024> known = {};
+  const Schema* schema = &op.schema();
+  Known& slot = known[(reinterpret_cast<uintptr_t>(schema) * 0x9E3779B97F4A7C15ull) >> 54];
+  if (slot.schema == schema) return *slot.plan;
   const OpInfo* info = GetOpInfo(op);
   std::lock_guard<std::mutex> lock(table->mutex);
   std::unique_ptr<OpPlan>& plan = table->plans[info->name];
   if (!plan) plan = std::make_unique<OpPlan>(MakePlan(op));
-  slot = plan.get();
-  return *slot;
+  slot = {schema, plan.get()};
+  return *plan;
 }
 
 }  // namespace glia::capture

@@ -36,6 +36,8 @@ struct OpPlan {
   std::vector<int> returns;
   // FactorArgument of `functional`.
   int factor = -1;
+  // Whether argument 1 of `functional` may hold masks, on whose contents the result's shape depends.
+  bool takes_masks = false;
   // Whether to refuse a written argument that overlaps itself, as eager does.
   bool check_overlap = true;
 };

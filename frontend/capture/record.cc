@@ -29,8 +29,8 @@ struct OpMemo : NodeInfo {
   mutable VaryingNumbers numbers;
 };
 
-// A tensor among the arguments; undefined when it is absent.
-using Operands = c10::SmallVector<at::Tensor, 6>;
+// The tensors among the arguments; null for one that is absent.
+using Operands = c10::SmallVector<const at::Tensor*, 6>;
 
 bool IsNumber(const at::Tensor& t) {
   return t.device().type() == at::kCPU && t.dim() == 0 &&
@@ -97,8 +97,8 @@ c10::optional<Hash128> Key(const OpInfo& op, c10::ArrayRef<c10::IValue> argument
       hasher.Add(13);
       return false;
     }
-    operands->push_back(v.toTensor());
-    AddOperand(hasher, operands->back());
+    operands->push_back(&v.toTensor());
+    AddOperand(hasher, *operands->back());
     return true;
   };
   for (size_t i = 0; i < arguments.size(); ++i) {
@@ -115,7 +115,7 @@ c10::optional<Hash128> Key(const OpInfo& op, c10::ArrayRef<c10::IValue> argument
       hasher.Add(14);
       hasher.Add(elements.size());
       for (const c10::IValue& e : elements) {
-        if (!add_tensor(e)) operands->emplace_back();
+        if (!add_tensor(e)) operands->push_back(nullptr);
       }
     }
   }
@@ -172,8 +172,8 @@ uint64_t NumberBits(const at::Tensor& t) {
 Value UploadNumber(const at::Tensor& t, const Operands& operands) {
   at::ScalarType dtype = t.scalar_type();
   auto has = [&](at::ScalarType a, at::ScalarType b) {
-    for (const at::Tensor& o : operands) {
-      if (o.defined() && !IsNumber(o) && (o.scalar_type() == a || o.scalar_type() == b))
+    for (const at::Tensor* o : operands) {
+      if (o != nullptr && !IsNumber(*o) && (o->scalar_type() == a || o->scalar_type() == b))
         return true;
     }
     return false;
@@ -189,14 +189,27 @@ Value UploadNumber(const at::Tensor& t, const Operands& operands) {
   return MakeDataInput(v.node->data, std::move(meta));
 }
 
-Value ReadOperand(const at::Tensor& t, bool keep_constants, const Operands& operands) {
-  if (!t.defined()) return {};
-  if (t.device().type() == at::kXLA) {
-    Value v = ReadTensor(t);
-    return v;
+// Without libtorch's dispatcher.
+c10::Scalar NumberOf(const at::Tensor& t) {
+  switch (t.scalar_type()) {
+    case at::kDouble:
+      return *t.data_ptr<double>();
+    case at::kLong:
+      return *t.data_ptr<int64_t>();
+    case at::kBool:
+      return *t.data_ptr<bool>();
+    default:
+      return t.item();
   }
-  if (IsNumber(t)) return keep_constants ? MakeConstant(t.item(), true) : UploadNumber(t, operands);
-  return Upload(t);
+}
+
+Value ReadOperand(const at::Tensor* t, bool keep_constants, const Operands& operands) {
+  if (t == nullptr) return {};
+  if (t->device().type() == at::kXLA) return ReadTensor(*t);
+  if (IsNumber(*t)) {
+    return keep_constants ? MakeConstant(NumberOf(*t), true) : UploadNumber(*t, operands);
+  }
+  return Upload(*t);
 }
 
 }  // namespace
@@ -233,15 +246,15 @@ NodePtr RecordOp(const OpInfo& op, c10::ArrayRef<c10::IValue> arguments) {
 
   uint64_t numbers = 0;
   bool any_number = false;
-  for (const at::Tensor& t : operands) {
-    if (!t.defined() || !IsNumber(t)) continue;
+  for (const at::Tensor* t : operands) {
+    if (t == nullptr || !IsNumber(*t)) continue;
     any_number = true;
-    numbers = numbers * 31 + NumberBits(t);
+    numbers = numbers * 31 + NumberBits(*t);
   }
   const bool keep_constants =
       trace != nullptr || !any_number || (!numbers_are_inputs && memo.numbers.IsConstant(numbers));
   NodePtr node = c10::make_intrusive<Node>(NodeKind::kOp, info);
-  for (const at::Tensor& t : operands)
+  for (const at::Tensor* t : operands)
     node->operands.push_back(ReadOperand(t, keep_constants, operands));
   const bool draws = op.Draws(arguments);
   // Nothing is drawn for what then runs on the CPU.

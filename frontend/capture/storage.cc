@@ -5,6 +5,7 @@
 
 #include <array>
 
+#include "frontend/capture/backend.h"
 #include "frontend/capture/nodes.h"
 #include "frontend/capture/trace_session.h"
 #include "frontend/torch_compat.h"
@@ -18,7 +19,7 @@ bool IsPending(const Value& v) { return v && v.node->kind != NodeKind::kInput; }
 // Storages whose value waits to be run. Sharded by recording thread: recorders do not meet here,
 // and the order within one thread's list is the order of its program.
 struct PendingList {
-  std::mutex mutex;
+  SpinLock lock;
   StorageState* first = nullptr;
   StorageState* last = nullptr;
 
@@ -33,13 +34,13 @@ struct PendingList {
     static std::atomic<int> next_thread{0};
     thread_local const int mine = next_thread.fetch_add(1) % kLists;
     PendingList& list = Get(mine);
-    std::lock_guard<std::mutex> lock(list.mutex);
+    std::lock_guard<SpinLock> guard(list.lock);
     list.Append(state, mine);
   }
 
   // Appends every pending storage and forgets those that are no longer.
   void Collect(std::vector<StorageStatePtr>* result) {
-    std::lock_guard<std::mutex> lock(mutex);
+    std::lock_guard<SpinLock> guard(lock);
     for (StorageState *s = first, *next; s != nullptr; s = next) {
       next = s->next_;
       if (!IsPending(s->Get().value)) {
@@ -53,7 +54,7 @@ struct PendingList {
     }
   }
 
-  // The caller holds `mutex`.
+  // The caller holds the lock.
   void Append(StorageState& state, int number) {
     int none = -1;
     if (!state.list_.compare_exchange_strong(none, number)) return;  // another thread was faster
@@ -63,7 +64,7 @@ struct PendingList {
     last = &state;
   }
 
-  // The caller holds `mutex` and the state is in this list.
+  // The caller holds the lock and the state is in this list.
   void Unlink(StorageState& state) {
     (state.previous_ != nullptr ? state.previous_->next_ : first) = state.next_;
     (state.next_ != nullptr ? state.next_->previous_ : last) = state.previous_;
@@ -75,7 +76,7 @@ struct PendingList {
     const int i = state.list_.load();
     if (i < 0) return;
     PendingList& list = Get(i);
-    std::lock_guard<std::mutex> lock(list.mutex);
+    std::lock_guard<SpinLock> guard(list.lock);
     // A collection may have unlinked it meanwhile.
     if (state.list_.load() == i) list.Unlink(state);
   }
@@ -182,6 +183,24 @@ Contents Fill(Contents contents, const at::Tensor& t) {
   return {wide, nullptr};
 }
 
+Value ReadStorage(const at::Tensor& t) {
+  if (t.numel() == 0) return MakeZeros(t.sizes(), t.strides(), t.scalar_type());
+  const StorageState& state = State(t);
+  if (t.storage_offset() == 0) {
+    Value whole = state.GetWhole(t.sizes(), t.strides(), t.scalar_type());
+    if (whole) return whole;
+  }
+  Contents contents = state.Get();
+  const int64_t itemsize = static_cast<int64_t>(t.dtype().itemsize());
+  if (!contents.value ||
+      Extent(t.sizes(), t.strides(), t.storage_offset()) * itemsize > contents.Layout().nbytes() ||
+      contents.Layout().nbytes() % itemsize != 0) {
+    contents = Fill(std::move(contents), t);
+  }
+  return MakeView(contents.value, contents.Layout(), t.sizes(), t.strides(), t.storage_offset(),
+                  t.scalar_type());
+}
+
 }  // namespace
 
 void StorageState::Record(Contents contents) {
@@ -192,15 +211,39 @@ void StorageState::Record(Contents contents) {
   }
   const bool pending = session == nullptr && IsPending(contents.value);
   {
-    std::lock_guard<std::mutex> lock(mutex_);
-    std::swap(contents_, contents);  // the old value is released after the lock
+    std::lock_guard<SpinLock> lock(lock_);
+    std::swap(contents_, contents);
+    if (parameter_) TellData();
   }
   if (pending) PendingList::Add(*this);
 }
 
+Value StorageState::GetWhole(c10::IntArrayRef sizes, c10::IntArrayRef strides,
+                             at::ScalarType dtype) const {
+  std::lock_guard<SpinLock> lock(lock_);
+  if (!contents_.value || contents_.layout != nullptr) return {};
+  const TensorMeta& meta = contents_.value.meta();
+  if (meta.dtype != dtype || sizes != c10::IntArrayRef(meta.sizes) ||
+      !SameStrides(sizes, strides, meta.strides)) {
+    return {};
+  }
+  return contents_.value;
+}
+
 void StorageState::Replace(const Value& expected, Contents contents) {
-  std::lock_guard<std::mutex> lock(mutex_);
+  std::lock_guard<SpinLock> lock(lock_);
   if (contents_.value == expected) std::swap(contents_, contents);
+  if (parameter_) TellData();
+}
+
+void StorageState::NoteParameter() {
+  std::lock_guard<SpinLock> lock(lock_);
+  parameter_ = true;
+  TellData();
+}
+
+void StorageState::TellData() const {
+  if (contents_.value && contents_.value.node->data) contents_.value.node->data->NoteParameter();
 }
 
 at::Tensor MakeEmpty(c10::IntArrayRef sizes, c10::IntArrayRef strides, at::ScalarType dtype) {
@@ -211,10 +254,11 @@ at::Tensor MakeEmpty(c10::IntArrayRef sizes, c10::IntArrayRef strides, at::Scala
 
 at::Tensor MakeTensor(Value value) {
   const TensorMeta& meta = value.meta();
-  auto state = c10::make_intrusive<StorageState>(TraceId());
-  at::Tensor t =
-      MakeOver(state, static_cast<size_t>(meta.nbytes()), meta.sizes, meta.strides, meta.dtype);
-  state->Record({std::move(value), nullptr});
+  auto owner = c10::make_intrusive<StorageState>(TraceId());
+  StorageState& state = *owner;
+  at::Tensor t = MakeOver(std::move(owner), static_cast<size_t>(meta.nbytes()), meta.sizes,
+                          meta.strides, meta.dtype);
+  state.Record({std::move(value), nullptr});
   return t;
 }
 
@@ -228,21 +272,7 @@ StorageStatePtr StateOf(const at::Tensor& t) {
 
 Value ReadTensor(const at::Tensor& t) {
   CheckStrided(t);
-  Value v;
-  if (t.numel() == 0) {
-    v = MakeZeros(t.sizes(), t.strides(), t.scalar_type());
-  } else {
-    Contents contents = State(t).Get();
-    if (!contents.value ||
-        Extent(t.sizes(), t.strides(), t.storage_offset()) *
-                static_cast<int64_t>(t.dtype().itemsize()) >
-            contents.Layout().nbytes() ||
-        contents.Layout().nbytes() % static_cast<int64_t>(t.dtype().itemsize()) != 0) {
-      contents = Fill(std::move(contents), t);
-    }
-    v = MakeView(contents.value, contents.Layout(), t.sizes(), t.strides(), t.storage_offset(),
-                 t.scalar_type());
-  }
+  Value v = ReadStorage(t);
   if (t.is_conj()) v = MakeUnary("aten::conj_physical", v);
   if (t.is_neg()) v = MakeUnary("aten::neg", v);
   return v;

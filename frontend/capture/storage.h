@@ -11,7 +11,9 @@
 #include <mutex>
 #include <vector>
 
+#include "frontend/capture/block_pool.h"
 #include "frontend/capture/graph.h"
+#include "frontend/capture/spin_lock.h"
 
 namespace glia::capture {
 
@@ -24,24 +26,31 @@ struct Contents {
   const TensorMeta& Layout() const { return layout ? *layout : value.meta(); }
 };
 
-class StorageState : public c10::intrusive_ptr_target {
+class StorageState final : public c10::intrusive_ptr_target {
  public:
   explicit StorageState(uint64_t trace) : trace(trace) {}
+  static void* operator new(size_t) { return BlockPool<StorageState>::Allocate(); }
+  static void operator delete(void* memory) { BlockPool<StorageState>::Free(memory); }
 
   Contents Get() const {
-    std::lock_guard<std::mutex> lock(mutex_);
+    std::lock_guard<SpinLock> lock(lock_);
     return contents_;
   }
   void Set(Contents contents) {
-    std::lock_guard<std::mutex> lock(mutex_);
-    contents_ = std::move(contents);
+    std::lock_guard<SpinLock> lock(lock_);
+    std::swap(contents_, contents);  // the old value is released after the lock, here and below
   }
+  // The value, if an array of these sizes, strides and type is all there is to it; else null.
+  Value GetWhole(c10::IntArrayRef sizes, c10::IntArrayRef strides, at::ScalarType dtype) const;
   // Sets what a lazy program or the trace that made the storage recorded; the storage is then
   // pending unless the value is an input. Within a trace the old contents of a storage made before
   // it are saved.
   void Record(Contents contents);
   // Sets the contents if they still are `expected`; leaves them alone otherwise.
   void Replace(const Value& expected, Contents contents);
+  // It is that of a parameter or buffer of a module: so is the data that it gets, DeviceData is
+  // told.
+  void NoteParameter();
 
   // The trace that made the storage or saved its contents; 0 for none. Only the thread of a trace
   // looks.
@@ -49,8 +58,12 @@ class StorageState : public c10::intrusive_ptr_target {
 
  private:
   friend struct PendingList;
-  mutable std::mutex mutex_;
+  // The caller holds `lock_`.
+  void TellData() const;
+
+  mutable SpinLock lock_;
   Contents contents_;
+  bool parameter_ = false;
   // Membership of the list of storages with pending values; guarded by that list's lock.
   std::atomic<int> list_{-1};
   StorageState* previous_ = nullptr;
