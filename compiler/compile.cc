@@ -91,14 +91,4 @@ absl::StatusOr<CompileResult> Compile(const hlo::Module& module, const Options& 
   return Compile(module.Clone(), options);
 }
 
-absl::StatusOr<WeightSplit> SplitForWeights(std::unique_ptr<hlo::Module> module,
-                                            const std::vector<bool>& weights) {
-  auto passes = RunPasses(module.get());
-  if (!passes.ok()) return passes.status();
-  WeightSplit split;
-  split.prepare = SplitWeights(module.get(), weights);
-  split.main = std::move(module);
-  return split;
-}
-
 }  // namespace glia::compiler

@@ -41,16 +41,6 @@ absl::StatusOr<CompileResult> Compile(std::unique_ptr<hlo::Module> module, const
 // Of a copy.
 absl::StatusOr<CompileResult> Compile(const hlo::Module& module, const Options& options);
 
-// A module in two: `prepare` computes what depends on weights only, `main` the rest. See
-// SplitWeights in passes/passes.h, which this calls after the passes. `prepare` is null where
-// nothing is worth it.
-struct WeightSplit {
-  std::unique_ptr<hlo::Module> prepare;
-  std::unique_ptr<hlo::Module> main;
-};
-absl::StatusOr<WeightSplit> SplitForWeights(std::unique_ptr<hlo::Module> module,
-                                            const std::vector<bool>& weights);
-
 // SHA-256, in hex, of the module's text without metadata, and of its constants' bytes.
 std::string SourceHash(const hlo::Module& module);
 

@@ -2,7 +2,7 @@
 
 #include <ATen/Functions.h>
 
-#include <atomic>
+#include <algorithm>
 #include <chrono>
 #include <cstring>
 #include <utility>
@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "compiler/compile.h"
 #include "frontend/capture/metrics.h"
+#include "frontend/lazy_buffer.h"
 #include "frontend/lowering/lowering.h"
 #include "nrt/nrt_experimental.h"
 #include "nrt/nrt_glia.h"
@@ -23,90 +24,13 @@ namespace {
 constexpr int kCore = 0;
 // Steps that may wait for the device at once, beyond which mark_step blocks.
 constexpr size_t kMaxInflight = 8;
-// Runs in a row with new weights after which a graph has none.
-constexpr int kMaxMisses = 3;
+// Simulated time below which mark_step runs a program itself, if the device is free: another thread
+// would take longer to wake.
+constexpr uint64_t kAtOncePs = 30'000'000;
+// Bytes of constants that programs of graphs keep, beyond which those that ran longest ago go.
+constexpr int64_t kMaxBoundBytes = int64_t{2} << 30;
 
 capture::Metric& Metric(const char* name) { return capture::Counter(name); }
-
-absl::Status FromNrt(NRT_STATUS status, absl::string_view what) {
-  if (status == NRT_SUCCESS) return absl::OkStatus();
-  const std::string message =
-      absl::StrCat(what, ": ", nrt_get_status_as_str(status), ": ", glia_nrt_last_error());
-  switch (status) {
-    case NRT_RESOURCE:
-      return absl::ResourceExhaustedError(message);
-    case NRT_EXEC_OOB:
-      return absl::OutOfRangeError(message);
-    case NRT_INVALID:
-    case NRT_EXEC_BAD_INPUT:
-      return absl::InvalidArgumentError(message);
-    default:
-      return absl::InternalError(message);
-  }
-}
-
-// Set once, by the worker or at creation; waited for by any thread.
-class Completion {
- public:
-  void Set(absl::Status status) {
-    std::lock_guard<std::mutex> lock(mutex_);
-    status_ = std::move(status);
-    done_ = true;
-    changed_.notify_all();
-  }
-  bool done() {
-    std::lock_guard<std::mutex> lock(mutex_);
-    return done_;
-  }
-  absl::Status Wait() {
-    std::unique_lock<std::mutex> lock(mutex_);
-    changed_.wait(lock, [this] { return done_; });
-    return status_;
-  }
-
- private:
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  bool done_ = false;
-  absl::Status status_;
-};
-
-size_t DeviceBytes(const capture::TensorMeta& meta) {
-  return static_cast<size_t>(meta.numel()) * c10::elementSize(neuron::DeviceDtype(meta.dtype));
-}
-
-class Buffer : public capture::DeviceData {
- public:
-  Buffer(capture::TensorMeta meta, nrt_tensor_t* tensor, std::shared_ptr<Completion> completion)
-      : DeviceData(std::move(meta)), tensor_(tensor), completion_(std::move(completion)) {
-    static std::atomic<uint64_t> last_id{0};
-    id_ = ++last_id;
-  }
-  ~Buffer() override { nrt_tensor_free(&tensor_); }
-
-  bool Ready() const override { return completion_ == nullptr || completion_->done(); }
-  absl::Status Wait() override {
-    return completion_ == nullptr ? absl::OkStatus() : completion_->Wait();
-  }
-  nrt_tensor_t* tensor() const { return tensor_; }
-  // Never given twice: what an id stands for never changes, since buffers do not.
-  uint64_t id() const { return id_; }
-
- private:
-  uint64_t id_;
-  nrt_tensor_t* tensor_;
-  const std::shared_ptr<Completion> completion_;  // null when the contents were always there
-};
-
-absl::StatusOr<std::shared_ptr<Buffer>> MakeBuffer(capture::TensorMeta meta,
-                                                   std::shared_ptr<Completion> completion) {
-  nrt_tensor_t* tensor = nullptr;
-  absl::Status status = FromNrt(
-      nrt_tensor_allocate(NRT_TENSOR_PLACEMENT_DEVICE, kCore, DeviceBytes(meta), nullptr, &tensor),
-      "device memory");
-  if (!status.ok()) return status;
-  return std::make_shared<Buffer>(std::move(meta), tensor, std::move(completion));
-}
 
 absl::StatusOr<std::unique_ptr<hlo::Module>> LowerGraph(const capture::Graph& graph,
                                                         const std::string& hash) {
@@ -131,43 +55,36 @@ struct LazyBackend::Program {
   nrt_model_t* model = nullptr;
   std::vector<std::string> input_names;
   std::vector<std::string> output_names;
-  std::vector<size_t> output_bytes;
   bool hit = false;
   size_t neff_bytes = 0;
   double compile_ms = 0;
+  int64_t bound_bytes = 0;    // of its constants that are inputs of the graph
+  uint64_t simulated_ps = 0;  // of a run, loops aside
 };
 
-// What a graph runs as. At first one program, whose inputs are all alike. When inputs turn out to
-// be the same in two runs, they are taken for weights: what depends on them only is computed once,
-// by a program of its own, and again when they change.
+// What a graph runs as: a program whose inputs are all inputs, or, once some of them have turned
+// out to be weights, one that has these as constants, laid out and packed once.
 struct LazyBackend::Executable {
   std::mutex mutex;  // of everything; held while the first thread builds it
   std::shared_ptr<Program> whole;
-  std::vector<uint64_t> last_inputs;  // ids
+  WeightTracker weights;
+  std::weak_ptr<Program> bound;  // kept by bound_programs_
 
-  bool specialized = false;  // tried
-  std::shared_ptr<Program> prepare;
-  std::shared_ptr<Program> main;
-  std::vector<bool> weights;
-  std::vector<uint64_t> prepared_from;  // ids of the weights, in order
-  std::vector<std::shared_ptr<Buffer>> prepared;
-  int misses = 0;  // runs in a row with new weights
-
-  std::shared_ptr<Program> latest;
-  GraphReport report;  // what does not change after building
+  std::weak_ptr<Program> latest;
+  GraphReport report;  // what does not change from run to run, and the executions
 };
 
 struct LazyBackend::Job {
   std::shared_ptr<Program> program;
-  std::vector<std::shared_ptr<Buffer>> inputs;
-  std::vector<std::shared_ptr<Buffer>> outputs;
+  std::vector<std::shared_ptr<LazyBuffer>> inputs;
+  std::vector<std::shared_ptr<LazyBuffer>> outputs;
   std::shared_ptr<Completion> completion;
 
   absl::Status Run() {
     SetPtr in;
     SetPtr out;
     auto fill = [](const std::vector<std::string>& names,
-                   const std::vector<std::shared_ptr<Buffer>>& buffers, SetPtr* set) {
+                   const std::vector<std::shared_ptr<LazyBuffer>>& buffers, SetPtr* set) {
       nrt_tensor_set_t* made = nullptr;
       absl::Status status = FromNrt(nrt_allocate_tensor_set(&made), "tensor set");
       set->reset(made);
@@ -196,7 +113,7 @@ LazyBackend::~LazyBackend() {
     std::lock_guard<std::mutex> lock(queue_mutex_);
     stop_ = true;
   }
-  queue_changed_.notify_all();
+  work_.notify_one();
   if (worker_.joinable()) worker_.join();
 }
 
@@ -215,15 +132,28 @@ absl::Status LazyBackend::Start() {
   return absl::OkStatus();
 }
 
+absl::StatusOr<std::shared_ptr<LazyBuffer>> LazyBackend::MakeBuffer(
+    const capture::TensorMeta& meta, std::shared_ptr<Completion> completion) {
+  auto buffer = LazyBuffer::Make(kCore, meta, completion);
+  if (!absl::IsResourceExhausted(buffer.status())) return buffer;
+  // Programs with weights of their own are made for speed only.
+  {
+    std::list<std::shared_ptr<Program>> dropped;
+    std::lock_guard<std::mutex> lock(bound_mutex_);
+    if (bound_programs_.empty()) return buffer;
+    dropped.swap(bound_programs_);
+    bound_bytes_ = 0;
+  }
+  WaitIdle();  // jobs hold theirs
+  return LazyBuffer::Make(kCore, meta, std::move(completion));
+}
+
 absl::StatusOr<std::shared_ptr<capture::DeviceData>> LazyBackend::ToDevice(
     const void* bytes, const capture::TensorMeta& meta) {
   static capture::Metric& moved = Metric("lazy.bytes_to_device");
   absl::Status status = Start();
   if (!status.ok()) return status;
-  capture::TensorMeta device = meta;
-  device.strides = capture::ContiguousStrides(meta.sizes);
-  device.storage_offset = 0;
-  auto buffer = MakeBuffer(std::move(device), nullptr);
+  auto buffer = MakeBuffer(meta, nullptr);
   if (!buffer.ok()) return buffer.status();
   const size_t size = DeviceBytes(meta);
   at::Tensor converted;
@@ -244,7 +174,7 @@ absl::Status LazyBackend::ToHost(capture::DeviceData& data, void* dst) {
   Help(data);
   absl::Status status = data.Wait();
   if (!status.ok()) return status;
-  const auto& buffer = static_cast<const Buffer&>(data);
+  const auto& buffer = static_cast<const LazyBuffer&>(data);
   const capture::TensorMeta& meta = data.meta();
   const size_t size = DeviceBytes(meta);
   moved.Add(static_cast<int64_t>(size));
@@ -264,11 +194,11 @@ bool LazyBackend::Supports(const capture::Node& node) {
   return lowering::Supported(node) && !refused_.Contains(node);
 }
 
-absl::StatusOr<std::shared_ptr<LazyBackend::Program>> LazyBackend::Build(const std::string& hash,
-                                                                         const ModuleFn& make) {
+absl::StatusOr<std::shared_ptr<LazyBackend::Program>> LazyBackend::Build(
+    const capture::Graph& graph, const std::string& hash) {
   const auto begin = std::chrono::steady_clock::now();
   auto compile = [&]() -> absl::StatusOr<neff::Neff> {
-    auto module = make();
+    auto module = LowerGraph(graph, hash);
     if (!module.ok()) return module.status();
     auto result = compiler::Compile(*std::move(module), options_);
     if (!result.ok()) return result.status();
@@ -279,15 +209,20 @@ absl::StatusOr<std::shared_ptr<LazyBackend::Program>> LazyBackend::Build(const s
   Metric("lazy.disk_accesses").Add(cached->disk_accesses);
   Metric(cached->hit ? "lazy.cache_hits" : "lazy.compilations").Add(1);
 
+  return Load(cached->neff, cached->hit, begin);
+}
+
+absl::StatusOr<std::shared_ptr<LazyBackend::Program>> LazyBackend::Load(
+    const neff::Blob& neff, bool hit, std::chrono::steady_clock::time_point begin) {
   auto program = std::make_shared<Program>();
-  program->hit = cached->hit;
-  program->neff_bytes = cached->neff.size();
+  program->hit = hit;
+  program->neff_bytes = neff.size();
   program->compile_ms =
       std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin).count();
-  auto* keep = new neff::Blob(cached->neff);
+  auto* keep = new neff::Blob(neff);
   absl::Status status =
       FromNrt(glia_nrt_load_view(
-                  cached->neff.data(), cached->neff.size(), kCore,
+                  neff.data(), neff.size(), kCore,
                   [](void* blob) { delete static_cast<neff::Blob*>(blob); }, keep, &program->model),
               "loading a lazy graph");
   if (!status.ok()) return status;
@@ -296,14 +231,14 @@ absl::StatusOr<std::shared_ptr<LazyBackend::Program>> LazyBackend::Build(const s
   if (!status.ok()) return status;
   for (uint64_t i = 0; i < info->tensor_count; ++i) {
     const nrt_tensor_info_t& t = info->tensor_array[i];
-    if (t.usage == NRT_TENSOR_USAGE_INPUT) {
-      program->input_names.push_back(t.name);
-    } else {
-      program->output_names.push_back(t.name);
-      program->output_bytes.push_back(t.size);
-    }
+    (t.usage == NRT_TENSOR_USAGE_INPUT ? program->input_names : program->output_names)
+        .push_back(t.name);
   }
   nrt_free_model_tensor_info(info);
+  glia_nrt_model_statistics_t statistics = {};
+  status = FromNrt(glia_nrt_get_model_statistics(program->model, &statistics), "a lazy graph");
+  if (!status.ok()) return status;
+  program->simulated_ps = statistics.last_simulated_ps;
   return program;
 }
 
@@ -325,7 +260,7 @@ absl::StatusOr<std::shared_ptr<LazyBackend::Executable>> LazyBackend::Find(
     return executable;
   }
   const std::string hash = graph.hash.Hex();
-  auto program = Build(hash, [&] { return LowerGraph(graph, hash); });
+  auto program = Build(graph, hash);
   if (program.ok() && ((*program)->input_names.size() != graph.inputs.size() ||
                        (*program)->output_names.size() != graph.outputs.size())) {
     program = absl::InternalError(
@@ -339,7 +274,8 @@ absl::StatusOr<std::shared_ptr<LazyBackend::Executable>> LazyBackend::Find(
     if (it != graphs_.end() && it->second == executable) graphs_.erase(it);
     return program.status();
   }
-  executable->whole = executable->latest = *std::move(program);
+  executable->whole = *std::move(program);
+  executable->latest = executable->whole;
   GraphReport& report = executable->report;
   report.hash = hash;
   report.source =
@@ -350,52 +286,117 @@ absl::StatusOr<std::shared_ptr<LazyBackend::Executable>> LazyBackend::Find(
   return executable;
 }
 
-void LazyBackend::Specialize(const capture::Graph& graph, const std::vector<bool>& weights,
-                             Executable* executable) {
-  executable->specialized = true;
-  executable->weights = weights;
-  capture::Hasher hasher;
-  for (bool weight : weights) hasher.Add(weight);
-  const std::string hash = absl::StrCat(graph.hash.Hex(), hasher.Get().Hex().substr(0, 8));
-  compiler::WeightSplit split;
-  auto ensure = [&]() -> absl::Status {
-    if (split.main != nullptr) return absl::OkStatus();
-    auto module = LowerGraph(graph, hash);
-    if (!module.ok()) return module.status();
-    auto made = compiler::SplitForWeights(*std::move(module), weights);
-    if (!made.ok()) return made.status();
-    split = *std::move(made);
-    if (split.prepare == nullptr) return absl::NotFoundError("nothing depends on weights only");
-    return absl::OkStatus();
-  };
-  auto part = [&](std::unique_ptr<hlo::Module> compiler::WeightSplit::*member) {
-    return [&, member]() -> absl::StatusOr<std::unique_ptr<hlo::Module>> {
-      absl::Status status = ensure();
-      if (!status.ok()) return status;
-      return (split.*member)->Clone();
-    };
-  };
-  auto prepare = Build(hash + "p", part(&compiler::WeightSplit::prepare));
-  // The whole program stays what the graph runs as, whatever went wrong here.
-  if (!prepare.ok()) return;
-  auto main = Build(hash + "m", part(&compiler::WeightSplit::main));
-  if (!main.ok()) return;
-  if ((*prepare)->input_names.size() != graph.inputs.size() ||
-      (*main)->input_names.size() != graph.inputs.size() + (*prepare)->output_names.size() ||
-      (*main)->output_names.size() != graph.outputs.size()) {
-    return;
+// Nothing of it goes to the disk: the next process may have other weights.
+absl::StatusOr<std::shared_ptr<LazyBackend::Program>> LazyBackend::BuildBound(
+    const capture::Graph& graph, const std::vector<std::shared_ptr<LazyBuffer>>& inputs,
+    const std::vector<bool>& bound) {
+  const auto begin = std::chrono::steady_clock::now();
+  auto module = LowerGraph(graph, graph.hash.Hex());
+  if (!module.ok()) return module.status();
+  hlo::Computation* entry = (*module)->entry();
+  int64_t next = 0, bytes = 0;
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    hlo::Instruction* parameter = entry->parameter(static_cast<int64_t>(i));
+    if (!bound[i]) {
+      if (parameter->parameter_number != next) entry->RenumberParameter(parameter, next);
+      ++next;
+      continue;
+    }
+    Help(*inputs[i]);
+    absl::Status status = inputs[i]->Wait();
+    if (!status.ok()) return status;
+    const hlo::Shape shape(parameter->shape.type, parameter->shape.dims);
+    const void* data = nrt_tensor_get_va(inputs[i]->tensor());
+    if (shape != parameter->shape || shape.bytes() != inputs[i]->bytes() || data == nullptr) {
+      return absl::InternalError(absl::StrCat("input ", i, " of graph ", graph.hash.Hex(), " is ",
+                                              inputs[i]->bytes(), " bytes, its parameter ",
+                                              parameter->shape.ToString(/*with_layout=*/true)));
+    }
+    bytes += shape.bytes();
+    parameter->ReplaceAllUsesWith(entry->AddConstant(hlo::Literal::View(shape, data, inputs[i])));
+    entry->Remove(parameter);
   }
-  executable->prepare = *std::move(prepare);
-  executable->main = *std::move(main);
-  executable->report.compile_ms += executable->prepare->compile_ms + executable->main->compile_ms;
+  entry->Sort();
+  auto compiled = compiler::Compile(*std::move(module), options_);
+  if (!compiled.ok()) return compiled.status();
+  Metric("lazy.compilations").Add(1);
+  std::shared_ptr<char> memory;
+  size_t size = 0;
+  absl::Status status = neff::WriteTo(compiled->neff, [&](size_t wanted) {
+    size = wanted;
+    memory.reset(new char[wanted], std::default_delete<char[]>());
+    return memory.get();
+  });
+  if (!status.ok()) return status;
+  compiled->neff = neff::Neff();
+  auto program = Load(neff::Blob::View(memory, memory.get(), size), /*hit=*/false, begin);
+  if (program.ok()) (*program)->bound_bytes = bytes;
+  return program;
 }
 
-absl::StatusOr<std::vector<std::unique_ptr<LazyBackend::Job>>> LazyBackend::MakeJobs(
-    const capture::Graph& graph, Executable* executable) {
-  std::vector<std::unique_ptr<Job>> jobs;
+void LazyBackend::KeepBound(const std::shared_ptr<Program>& program) {
+  std::vector<std::shared_ptr<Program>> dropped;  // unloaded after the lock
+  std::lock_guard<std::mutex> lock(bound_mutex_);
+  auto at = std::find(bound_programs_.begin(), bound_programs_.end(), program);
+  if (at == bound_programs_.end()) {
+    bound_programs_.push_front(program);
+    bound_bytes_ += program->bound_bytes;
+  } else {
+    bound_programs_.splice(bound_programs_.begin(), bound_programs_, at);
+  }
+  while (bound_bytes_ > kMaxBoundBytes && bound_programs_.size() > 1) {
+    bound_bytes_ -= bound_programs_.back()->bound_bytes;
+    dropped.push_back(std::move(bound_programs_.back()));
+    bound_programs_.pop_back();
+  }
+}
+
+void LazyBackend::DropBound(const std::shared_ptr<Program>& program) {
+  std::lock_guard<std::mutex> lock(bound_mutex_);
+  auto at = std::find(bound_programs_.begin(), bound_programs_.end(), program);
+  if (at == bound_programs_.end()) return;
+  bound_bytes_ -= program->bound_bytes;
+  bound_programs_.erase(at);
+}
+
+std::shared_ptr<LazyBackend::Program> LazyBackend::Choose(
+    const capture::Graph& graph, const std::vector<std::shared_ptr<LazyBuffer>>& inputs,
+    Executable* executable) {
+  static capture::Metric& bound = Metric("lazy.weights_bound");
+  std::vector<WeightTracker::Input> seen;
+  seen.reserve(inputs.size());
+  for (const auto& input : inputs) seen.push_back({input->id(), input->parameter()});
+  const WeightTracker::Choice choice = executable->weights.Next(seen);
+  std::shared_ptr<Program> program = executable->bound.lock();
+  if (choice == WeightTracker::Choice::kBound) {
+    if (program != nullptr) {
+      KeepBound(program);
+      return program;
+    }
+    executable->weights.Lost();
+  }
+  // Before another one is made: they need not fit at once.
+  if (program != nullptr) DropBound(std::exchange(program, nullptr));
+  executable->bound.reset();
+  if (choice != WeightTracker::Choice::kBind) return executable->whole;
+  auto made = BuildBound(graph, inputs, executable->weights.bound());
+  if (!made.ok() || (*made)->output_names.size() != graph.outputs.size()) {
+    // The other one does as well, only slower.
+    executable->weights.Lost();
+    return executable->whole;
+  }
+  bound.Add(1);
+  executable->bound = *made;
+  executable->report.compile_ms += (*made)->compile_ms;
+  KeepBound(*made);
+  return *made;
+}
+
+absl::StatusOr<std::unique_ptr<LazyBackend::Job>> LazyBackend::MakeJob(const capture::Graph& graph,
+                                                                       Executable* executable) {
   auto job = std::make_unique<Job>();
   job->completion = std::make_shared<Completion>();
-  std::vector<uint64_t> ids;
+  job->inputs.reserve(graph.inputs.size());
   for (const capture::NodePtr& input : graph.inputs) {
     std::shared_ptr<capture::DeviceData> data = input->data;
     if (data == nullptr) {
@@ -403,75 +404,25 @@ absl::StatusOr<std::vector<std::unique_ptr<LazyBackend::Job>>> LazyBackend::Make
       if (!uploaded.ok()) return uploaded.status();
       data = *std::move(uploaded);
     }
-    job->inputs.push_back(std::static_pointer_cast<Buffer>(std::move(data)));
-    ids.push_back(job->inputs.back()->id());
+    job->inputs.push_back(std::static_pointer_cast<LazyBuffer>(std::move(data)));
   }
   for (const capture::Value& output : graph.outputs) {
-    capture::TensorMeta meta = output.meta();
-    meta.strides = capture::ContiguousStrides(meta.sizes);
-    meta.storage_offset = 0;
-    meta.wrapped_number = false;
-    auto buffer = MakeBuffer(std::move(meta), job->completion);
+    auto buffer = MakeBuffer(output.meta(), job->completion);
     if (!buffer.ok()) return buffer.status();
     job->outputs.push_back(*std::move(buffer));
   }
-
-  if (!executable->specialized && executable->last_inputs.size() == ids.size()) {
-    std::vector<bool> weights;
-    bool any = false;
-    for (size_t i = 0; i < ids.size(); ++i) {
-      weights.push_back(ids[i] == executable->last_inputs[i]);
-      any = any || weights.back();
+  job->program = Choose(graph, job->inputs, executable);
+  if (job->program != executable->whole) {
+    const std::vector<bool>& bound = executable->weights.bound();
+    size_t kept = 0;
+    for (size_t i = 0; i < job->inputs.size(); ++i) {
+      if (!bound[i]) job->inputs[kept++] = std::move(job->inputs[i]);
     }
-    if (any) Specialize(graph, weights, executable);
-  }
-  executable->last_inputs = ids;
-  job->program = executable->whole;
-  if (executable->main != nullptr) {
-    std::vector<uint64_t> from;
-    for (size_t i = 0; i < ids.size(); ++i) {
-      if (executable->weights[i]) from.push_back(ids[i]);
-    }
-    const bool failed = !executable->prepared.empty() && executable->prepared[0]->Ready() &&
-                        !executable->prepared[0]->Wait().ok();
-    if (failed || from != executable->prepared_from) {
-      executable->prepared.clear();
-      executable->prepared_from.clear();
-      auto prepare = std::make_unique<Job>();
-      prepare->completion = std::make_shared<Completion>();
-      prepare->program = executable->prepare;
-      prepare->inputs = job->inputs;
-      for (size_t bytes : executable->prepare->output_bytes) {
-        capture::TensorMeta meta;
-        meta.sizes = {static_cast<int64_t>(bytes)};
-        meta.strides = {1};
-        meta.dtype = at::kByte;
-        auto buffer = MakeBuffer(std::move(meta), prepare->completion);
-        if (!buffer.ok()) break;
-        prepare->outputs.push_back(*std::move(buffer));
-      }
-      if (++executable->misses < kMaxMisses &&
-          prepare->outputs.size() == executable->prepare->output_bytes.size()) {
-        executable->prepared = prepare->outputs;
-        executable->prepared_from = std::move(from);
-        jobs.push_back(std::move(prepare));
-        Metric("lazy.weights_prepared").Add(1);
-      } else {
-        // They are no weights, or do not fit a second time.
-        executable->main = nullptr;
-        executable->prepare = nullptr;
-      }
-    } else {
-      executable->misses = 0;
-    }
-  }
-  if (executable->main != nullptr) {
-    job->program = executable->main;
-    job->inputs.insert(job->inputs.end(), executable->prepared.begin(), executable->prepared.end());
+    job->inputs.resize(kept);
   }
   executable->latest = job->program;
-  jobs.push_back(std::move(job));
-  return jobs;
+  ++executable->report.executions;
+  return job;
 }
 
 absl::StatusOr<std::vector<std::shared_ptr<capture::DeviceData>>> LazyBackend::Execute(
@@ -485,20 +436,25 @@ absl::StatusOr<std::vector<std::shared_ptr<capture::DeviceData>>> LazyBackend::E
     return ExecuteInParts(this, *graph, refused_);
   }
   if (!executable.ok()) return executable.status();
-  // Until the jobs are queued: no other run may queue what reads the weights that they prepare
-  // first.
-  std::lock_guard<std::mutex> executable_lock((*executable)->mutex);
-  auto jobs = MakeJobs(*graph, executable->get());
-  if (!jobs.ok()) return jobs.status();
-  const auto& outputs = jobs->back()->outputs;
-  std::vector<std::shared_ptr<capture::DeviceData>> results(outputs.begin(), outputs.end());
+  std::unique_ptr<Job> job;
   {
-    std::unique_lock<std::mutex> lock(queue_mutex_);
-    queue_changed_.wait(lock, [this] { return queue_.size() < kMaxInflight; });
-    for (auto& job : *jobs) queue_.push_back(std::move(job));
+    std::lock_guard<std::mutex> lock((*executable)->mutex);
+    auto made = MakeJob(*graph, executable->get());
+    if (!made.ok()) return made.status();
+    job = *std::move(made);
   }
-  queue_changed_.notify_all();
+  std::vector<std::shared_ptr<capture::DeviceData>> results(job->outputs.begin(),
+                                                            job->outputs.end());
   executions.Add(1);
+  std::unique_lock<std::mutex> lock(queue_mutex_);
+  progress_.wait(lock, [this] { return queue_.size() < kMaxInflight; });
+  const bool at_once = queue_.empty() && !busy_ && job->program->simulated_ps < kAtOncePs;
+  queue_.push_back(std::move(job));
+  if (at_once) {
+    RunFront(&lock);
+  } else {
+    work_.notify_one();
+  }
   return results;
 }
 
@@ -507,7 +463,7 @@ void LazyBackend::RunFront(std::unique_lock<std::mutex>* lock) {
   queue_.pop_front();
   busy_ = true;
   lock->unlock();
-  queue_changed_.notify_all();
+  progress_.notify_all();
   const std::shared_ptr<Completion> completion = job->completion;
   absl::Status status = job->Run();
   // Inputs that nobody else holds go before anyone learns that the step is done.
@@ -515,13 +471,14 @@ void LazyBackend::RunFront(std::unique_lock<std::mutex>* lock) {
   completion->Set(std::move(status));
   lock->lock();
   busy_ = false;
-  queue_changed_.notify_all();
+  if (!queue_.empty()) work_.notify_one();
+  progress_.notify_all();
 }
 
 void LazyBackend::Work() {
   std::unique_lock<std::mutex> lock(queue_mutex_);
   for (;;) {
-    queue_changed_.wait(lock, [this] { return queue_.empty() ? stop_ : !busy_; });
+    work_.wait(lock, [this] { return queue_.empty() ? stop_ : !busy_; });
     if (queue_.empty()) return;
     RunFront(&lock);
   }
@@ -534,7 +491,7 @@ void LazyBackend::Help(const capture::DeviceData& data) {
 
 void LazyBackend::WaitIdle() {
   std::unique_lock<std::mutex> lock(queue_mutex_);
-  queue_changed_.wait(lock, [this] { return queue_.empty() && !busy_; });
+  progress_.wait(lock, [this] { return queue_.empty() && !busy_; });
 }
 
 std::vector<GraphReport> LazyBackend::Reports() {
@@ -548,17 +505,12 @@ std::vector<GraphReport> LazyBackend::Reports() {
   for (const auto& executable : order) {
     std::lock_guard<std::mutex> executable_lock(executable->mutex);
     GraphReport report = executable->report;
-    for (const auto* program : {&executable->whole, &executable->main}) {
-      glia_nrt_model_statistics_t s = {};
-      if (*program == nullptr ||
-          glia_nrt_get_model_statistics((*program)->model, &s) != NRT_SUCCESS) {
-        continue;
-      }
-      report.executions += static_cast<int64_t>(s.executions);
-      if (*program != executable->latest) continue;
+    const std::shared_ptr<Program> program = executable->latest.lock();
+    glia_nrt_model_statistics_t s = {};
+    if (program != nullptr && glia_nrt_get_model_statistics(program->model, &s) == NRT_SUCCESS) {
       report.simulated_ps = s.last_simulated_ps;
       report.device_bytes = s.hbm_constant_bytes + s.hbm_scratch_bytes + s.hbm_io_bytes;
-      report.neff_bytes = (*program)->neff_bytes;
+      report.neff_bytes = program->neff_bytes;
     }
     reports.push_back(std::move(report));
   }

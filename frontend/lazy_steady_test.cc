@@ -1,4 +1,4 @@
-// What the lazy mode does over many steps: weights prepared once, memory that does not grow, caches
+// What the lazy mode does over many steps: weights laid out once, memory that does not grow, caches
 // updated in place, errors survived.
 #include <ATen/Functions.h>
 #include <ATen/TensorOperators.h>
@@ -14,6 +14,8 @@
 #include <fstream>
 #include <functional>
 
+#include "frontend/capture/backend.h"
+#include "frontend/capture/capture.h"
 #include "frontend/lazy.h"
 #include "nrt/nrt.h"
 #include "nrt/nrt_experimental.h"
@@ -54,47 +56,97 @@ torch::nn::Sequential Model() {
                                torch::nn::Linear(24, 10));
 }
 
-TEST(LazySteady, WeightsArePreparedOnceAndAgainWhenTheyChange) {
-  at::NoGradGuard no_grad;
-  torch::nn::Sequential cpu = Model(), model = Model();
-  model->to(xla_device());
-  auto call = [&] {
+int64_t Bound() { return metric("lazy.weights_bound"); }
+
+// A model on the device and its twin on the CPU.
+struct Twins {
+  torch::nn::Sequential cpu = Model(), device = Model();
+  Twins() { device->to(xla_device()); }
+  void Call() {
     const at::Tensor x = at::rand({3, 40});
-    const at::Tensor y = model->forward(ToXla(x));
+    const at::Tensor y = device->forward(ToXla(x));
     mark_step();
     ExpectClose(y.cpu(), cpu->forward(x));
-  };
-  for (int i = 0; i < 3; ++i) call();
-  const int64_t prepared = metric("lazy.weights_prepared");
-  const int64_t built = Built();
-  EXPECT_GE(prepared, 1);
-  for (int i = 0; i < 5; ++i) call();
-  EXPECT_EQ(metric("lazy.weights_prepared"), prepared);
-  // In place, and by new data.
-  model->parameters()[0].mul_(2);
-  cpu->parameters()[0].mul_(2);
-  mark_step();
-  const int64_t after_update = Built();
-  call();
-  call();
-  EXPECT_EQ(metric("lazy.weights_prepared"), prepared + 1);
-  model->parameters()[2].copy_(at::ones({10, 24}));
-  cpu->parameters()[2].fill_(1);
-  mark_step();
-  call();
-  call();
-  EXPECT_EQ(metric("lazy.weights_prepared"), prepared + 2);
-  EXPECT_EQ(after_update, built + 1) << "the update itself";
-  EXPECT_EQ(Built(), after_update);
-  // Weights that change at every call are none.
-  for (int i = 0; i < 6; ++i) {
-    model->parameters()[0].copy_(cpu->parameters()[0].mul_(0.5));
-    call();
   }
-  const int64_t given_up = metric("lazy.weights_prepared");
-  model->parameters()[0].copy_(cpu->parameters()[0].mul_(0.5));
-  call();
-  EXPECT_EQ(metric("lazy.weights_prepared"), given_up);
+  void Change(size_t parameter, double factor) {
+    device->parameters()[parameter].mul_(factor);
+    cpu->parameters()[parameter].mul_(factor);
+    mark_step();
+  }
+};
+
+TEST(LazySteady, WeightsAreConstantsUntilTheyChange) {
+  at::NoGradGuard no_grad;
+  Twins model;
+  const int64_t before = Bound();
+  for (int i = 0; i < 3; ++i) model.Call();
+  EXPECT_EQ(Bound(), before + 1);
+  const int64_t built = Built();
+  for (int i = 0; i < 20; ++i) model.Call();
+  EXPECT_EQ(Bound(), before + 1);
+  EXPECT_EQ(Built(), built);
+  // In place, and by new data.
+  model.Change(0, 2);
+  const int64_t after_update = Built();
+  model.Call();
+  EXPECT_EQ(Built(), after_update) << "the program of before the weights were known";
+  model.Call();
+  model.Call();
+  EXPECT_EQ(Bound(), before + 2);
+  model.device->parameters()[2].copy_(at::ones({10, 24}));
+  model.cpu->parameters()[2].fill_(1);
+  for (int i = 0; i < 3; ++i) model.Call();
+}
+
+TEST(LazySteady, WeightsThatChangeAtEveryCallAreInputs) {
+  at::NoGradGuard no_grad;
+  Twins model;
+  int64_t bound = 0, built = 0;
+  for (int i = 0; i < 8; ++i) {
+    for (size_t p = 0; p < 4; ++p) model.Change(p, 1.125);
+    model.Call();
+    if (i == 1) bound = Bound(), built = Built();
+  }
+  EXPECT_EQ(Bound(), bound);
+  EXPECT_EQ(Built(), built);
+}
+
+TEST(LazySteady, TheSimulatedTimeOfASteadyCallIsThatOfConstants) {
+  at::NoGradGuard no_grad;
+  Twins model;
+  const at::Tensor x = ToXla(at::rand({7, 40}));
+  auto simulated = [&] {
+    const at::Tensor y = model.device->forward(x);
+    mark_step();
+    wait_device_ops();
+    return lazy_graphs().back().simulated_ps;
+  };
+  const uint64_t first = simulated();
+  const uint64_t steady = simulated();
+  EXPECT_LT(steady, first);
+  EXPECT_EQ(simulated(), steady);
+}
+
+// Both programs do not fit with another tensor: the one with constants is given up.
+TEST(LazySteady, ConstantsMakeRoom) {
+  at::NoGradGuard no_grad;
+  auto linear = torch::nn::Linear(torch::nn::LinearOptions(1024, 8192).bias(false));  // 32 MiB
+  linear->to(xla_device());
+  const at::Tensor x = at::rand({1, 1024});
+  auto call = [&] {
+    const at::Tensor y = linear->forward(ToXla(x));
+    mark_step();
+    return y.cpu();
+  };
+  const at::Tensor y = call();
+  const int64_t bound = Bound();
+  ExpectClose(call() * 1e-2, y * 1e-2);
+  EXPECT_EQ(Bound(), bound + 1);
+  const size_t used = DeviceBytesUsed();
+  EXPECT_GE(used, size_t{64} << 20);
+  const at::Tensor large = ToXla(at::ones({40 << 18}));  // 40 MiB
+  EXPECT_LT(DeviceBytesUsed(), used + (10 << 20));
+  ExpectClose(call() * 1e-2, y * 1e-2);
 }
 
 TEST(LazySteady, AThousandCallsTakeNoMemory) {
@@ -116,6 +168,28 @@ TEST(LazySteady, AThousandCallsTakeNoMemory) {
   EXPECT_EQ(metric("lazy.disk_accesses"), disk);
   // Half a kilobyte a call would show.
   EXPECT_LT(ResidentBytes() - resident, 512 << 10);
+}
+
+// mark_step returns while the device works, and the next step can be recorded and sent meanwhile.
+TEST(LazySteady, TheDeviceWorksWhileTheProgramGoesOn) {
+  at::NoGradGuard no_grad;
+  const int64_t n = 1024;
+  const at::Tensor w = ToXla(at::full({n, n}, 1.0 / n));
+  auto step = [&] {
+    at::Tensor y = ToXla(at::ones({n, n}));
+    for (int i = 0; i < 8; ++i) y = y.mm(w);  // 17 GFLOP
+    mark_step();
+    return y;
+  };
+  for (int i = 0; i < 3; ++i) step().cpu();
+  const at::Tensor y = step();
+  EXPECT_FALSE(capture::GetDeviceData(y)->Ready());
+  const at::Tensor z = y.add(1);
+  mark_step();
+  EXPECT_FALSE(capture::GetDeviceData(z)->Ready());
+  EXPECT_FALSE(capture::GetDeviceData(y)->Ready());
+  ExpectClose(z.cpu(), at::full({n, n}, 2.0));
+  EXPECT_TRUE(capture::GetDeviceData(y)->Ready());
 }
 
 // A cache of keys or values that grows by a row at each step.
@@ -164,8 +238,8 @@ TEST(LazySteady, SlicesOfACacheWrittenAcrossSteps) {
   ExpectClose(cache.cpu(), cpu);
 }
 
-// Once with the first numbers, once with inputs in their place; when that graph runs again, whether
-// anything depends on x only is looked at, also once.
+// Once with the first numbers, once with inputs in their place; when that graph runs again, once
+// with x as a constant.
 TEST(LazySteady, NumbersThatChangeBecomeInputs) {
   const at::Tensor x = ToXla(at::ones({5}));
   mark_step();

@@ -68,14 +68,6 @@ absl::StatusOr<bool> CanonicalizeDots(hlo::Module* module);
 // (the input is sliced).
 absl::StatusOr<bool> CanonicalizeConvolutions(hlo::Module* module);
 
-// Takes out of a module, after the other passes, what depends on weights only: parameters that hold
-// the same values in many runs (weights[i]: parameter i is one). A weight that a dot contracts over
-// its last dim is turned. Returns the module that computes those values, as a tuple, from the same
-// parameters; `module` then takes them as parameters after its own, which all stay. Null, and
-// nothing changed, when there is nothing worth it: reshapes are free, and what is larger than its
-// operands (broadcasts) is cheaper to compute than to load.
-std::unique_ptr<hlo::Module> SplitWeights(hlo::Module* module, const std::vector<bool>& weights);
-
 }  // namespace glia::compiler
 
 #endif  // GLIA_COMPILER_PASSES_PASSES_H_

@@ -214,7 +214,7 @@ TEST_F(DecodeTest, LazyKeepsTheCacheOnTheDevice) {
     const at::Tensor logits = on_device.model->Run(inputs)[0];
     mark_step();
     const at::Tensor result = logits.cpu();
-    // The second run of a graph takes out what depends on the weights only.
+    // The second run of a graph makes constants of its weights.
     if (steps++ < 2) {
       compilations = metric("lazy.compilations");
     } else {
