@@ -26,7 +26,7 @@ constexpr int64_t kElementsPerTerm = 8;
 constexpr int64_t kMultiplicationsPerElement = 32;
 // Weights beyond this are laid out for the kernels at each run: a second copy of a large model's
 // would not be worth its memory.
-constexpr int64_t kMaxPackedBytes = 192 << 20;
+constexpr int64_t kMaxPackedBytes = 112 << 20;
 // Of the bytes of constants that are more than that, how much products may have packed in fp32.
 constexpr int64_t kFilePercent = 30;
 

@@ -141,27 +141,36 @@ class WindowStep final : public Step {
   // Panel after panel, each `depth` rows of kRows weights.
   void PackRows(const WindowPlan::Block& block, std::vector<uint32_t>& out) const {
     out.assign(panels() * kRows * block.depth, 0);
-    int64_t at = 0;
+    uint32_t* to = out.data();
     for (size_t s = block.first; s < block.last; ++s) {
       const WindowPlan::Slot& slot = plan_->slots_[s];
       const View& v = slot.stationary;
       const std::vector<ptrdiff_t> offsets = OffsetsOf(v);
+      const bool adjacent = v.FreeContiguous();
+      const bool pairs = plan_->bf16_ != nullptr;
       for (int64_t k = 0; k < v.partitions; ++k) {
         const uint8_t* const row = v.base + k * v.pitch;
-        const int64_t depth = at + (plan_->bf16_ != nullptr ? k / 2 : k);
-        for (int64_t i = 0; i < count_; ++i) {
-          const uint8_t* const p = row + offsets[first_ + i];
-          uint32_t& to = out[(i / kRows * block.depth + depth) * kRows + i % kRows];
-          if (v.bytes == 4) {
-            std::memcpy(&to, p, 4);
-          } else {
-            uint16_t x;
-            std::memcpy(&x, p, 2);
-            to |= static_cast<uint32_t>(x) << (plan_->bf16_ != nullptr ? k % 2 * 16 : 16);
+        const int shift = pairs && k % 2 == 0 ? 0 : 16;
+        for (int64_t p = 0; p < panels(); ++p) {
+          uint32_t* const panel = to + (p * block.depth + (pairs ? k / 2 : k)) * kRows;
+          const int64_t first = first_ + p * kRows, n = std::min(kRows, count_ - p * kRows);
+          if (v.bytes == 4 && adjacent) {
+            std::memcpy(panel, row + first * 4, n * 4);
+            continue;
+          }
+          for (int64_t i = 0; i < n; ++i) {
+            const uint8_t* const x = row + (adjacent ? (first + i) * v.bytes : offsets[first + i]);
+            if (v.bytes == 4) {
+              std::memcpy(panel + i, x, 4);
+            } else {
+              uint16_t half;
+              std::memcpy(&half, x, 2);
+              panel[i] |= static_cast<uint32_t>(half) << shift;
+            }
           }
         }
       }
-      at += slot.depth;
+      to += slot.depth * kRows;
     }
   }
 
