@@ -193,8 +193,8 @@ void Translator::EmitWindows(const Group& group, Node& node) {
     }
     packed = packed_bytes_ <= kMaxPackedBytes;
   }
-  const auto make = [&](int64_t begin, int64_t count) {
-    if (!plain) return MakeWindowStep(plan, begin, count, packed);
+  const auto make = [&](int64_t begin, int64_t count) -> std::unique_ptr<Step> {
+    if (!plain) return std::make_unique<WindowStep>(plan, begin, count, packed);
     View dst = group.dst_view;
     dst.base += begin * dst.pitch;
     dst.partitions = count;
@@ -222,6 +222,7 @@ void Translator::EmitWindows(const Group& group, Node& node) {
   int64_t depth = 0;
   for (const WindowProduct& p : group.products) depth += p.stationary.partitions;
   node.elements = depth * rows * group.dst_view.free() / kMultiplicationsPerElement;
+  node.windows = plan;
   node.touches.push_back(
       {group.dst.space, BoundsOf(group.dst), true, {group.partition, static_cast<int>(rows)}});
   for (const Footprint& f : group.operands) {
@@ -753,6 +754,11 @@ void Translator::Assemble(TranslatedSegment& result) {
   std::vector<Steps> lanes;
   std::vector<Touch> touches;   // of the chain under way
   const Node* chain = nullptr;  // its first node
+  // The last windows in it that others may join: what these make would then be made earlier, so
+  // nothing since may have used that place.
+  const Node* head = nullptr;
+  size_t head_touches = 0;  // before it
+  std::vector<Step*> head_steps;
   int64_t elements = 0;
   const auto close = [&] {
     if (chain == nullptr) return;
@@ -761,6 +767,7 @@ void Translator::Assemble(TranslatedSegment& result) {
     result.origin.push_back(chain->at);
     lanes.clear();
     touches.clear();
+    head = nullptr;
     chain = nullptr;
     elements = 0;
   };
@@ -774,6 +781,11 @@ void Translator::Assemble(TranslatedSegment& result) {
       }
     }
     return false;
+  };
+  const auto used = [&](const Touch& t) {
+    return std::any_of(
+        touches.begin() + static_cast<ptrdiff_t>(head_touches), touches.end(),
+        [&](const Touch& since) { return since.space == t.space && since.box.Meets(t.box); });
   };
   for (const uint32_t n : emitted_) {
     Node& node = nodes_[n];
@@ -795,7 +807,23 @@ void Translator::Assemble(TranslatedSegment& result) {
       lanes.resize(node.lanes.size());
     }
     elements += node.elements;
+    const bool joins = head != nullptr && node.windows != nullptr && !used(node.touches[0]) &&
+                       head->windows->SharesColumns(*node.windows);
+    if (node.windows != nullptr && !joins) {
+      head = &node;
+      head_touches = touches.size();
+      head_steps.clear();
+      for (const Steps& steps : node.lanes) head_steps.push_back(steps[0].get());
+    }
     touches.insert(touches.end(), node.touches.begin(), node.touches.end());
+    if (joins) {
+      for (size_t lane = 0; lane < lanes.size(); ++lane) {
+        static_cast<WindowStep*>(head_steps[lane])
+            ->Join(std::unique_ptr<WindowStep>(
+                static_cast<WindowStep*>(node.lanes[lane][0].release())));
+      }
+      continue;
+    }
     for (size_t lane = 0; lane < lanes.size(); ++lane) {
       for (auto& step : node.lanes[lane]) lanes[lane].push_back(std::move(step));
     }

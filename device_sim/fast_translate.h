@@ -54,8 +54,9 @@ class Translator {
   struct Node {
     StreamPosition at;
     Steps steps;
-    std::vector<Steps> lanes;      // in place of steps: one for each range of partitions
-    std::vector<Touch> touches;    // with lanes: what they read and write
+    std::vector<Steps> lanes;    // in place of steps: one for each range of partitions
+    std::vector<Touch> touches;  // with lanes: what they read and write
+    std::shared_ptr<const WindowPlan> windows;  // with lanes of one WindowStep each
     int64_t elements = 0;          // with lanes: of the result, or as much work as with so many
     std::vector<uint32_t> inputs;  // nodes whose results it reads
     bool kept = false;

@@ -16,8 +16,8 @@
 namespace glia::device::fast {
 
 // dst += stationary^T . moving; dst is the whole result or part of it.
-struct WindowProduct : Product {
-  View dst;
+struct WindowProduct {
+  View stationary, moving, dst;
 };
 
 // What is the same for all rows of a result: which columns come from where.
@@ -32,10 +32,13 @@ class WindowPlan {
   WindowPlan(const DecodeContext& context, const View& whole, std::vector<WindowProduct> products,
              bool accumulate);
 
+  // Whether both gather the same columns from the same places, so that doing it once serves both.
+  bool SharesColumns(const WindowPlan& other) const;
+
  private:
   friend class WindowStep;
   struct Slot {
-    View stationary, moving;
+    View stationary, moving, dst;
     int64_t depth = 0;      // contracted rows in the panels
     bool in_place = false;  // the panel kernel may read the operand itself
     kernels::GatherFn gather = nullptr;
@@ -57,10 +60,31 @@ class WindowPlan {
   std::vector<Block> blocks_;
 };
 
-// Rows [first, first + count) of the plan's result, on one thread. With `packed` their weights are
-// laid out now, once.
-std::unique_ptr<Step> MakeWindowStep(std::shared_ptr<const WindowPlan> plan, int64_t first,
-                                     int64_t count, bool packed);
+// Some rows of a plan's result, on one thread.
+class WindowStep final : public Step {
+ public:
+  // Rows [first, first + count). With `packed` their weights are laid out now, once.
+  WindowStep(std::shared_ptr<const WindowPlan> plan, int64_t first, int64_t count, bool packed);
+
+  // Has this step make the other's result, too, and gather the columns once. The plans share them.
+  void Join(std::unique_ptr<WindowStep> other);
+  bool Run(RunContext&) override;
+
+ private:
+  int64_t panels() const;
+  float* Result(int64_t row) const;
+  void PackRows(const WindowPlan::Block& block, std::vector<uint32_t>& out) const;
+  void Gather(const WindowPlan::Block& block, int64_t column, int64_t width, uint32_t* out) const;
+  void InPlace(const WindowPlan::Block& block, const uint32_t* rows, bool accumulate) const;
+  void Multiply(const uint32_t* rows, int64_t panel, const void* b, ptrdiff_t b_pitch,
+                int64_t column, int64_t depth, bool accumulate) const;
+
+  const std::shared_ptr<const WindowPlan> plan_;
+  const int64_t first_, count_;
+  bool in_place_;
+  std::vector<std::vector<uint32_t>> packed_;  // of each block; empty: at each run
+  std::vector<std::unique_ptr<WindowStep>> others_;
+};
 
 }  // namespace glia::device::fast
 

@@ -52,52 +52,26 @@ class Convolutions {
   // A 3 by 3 convolution with a border of one and a rectified, shifted result. `spoilt`: the
   // weights of the first tap are infinite.
   Image Convolve(const Image& in, int out_channels, int stride, DType type, bool spoilt) {
-    const DType w_type = in.tile.dtype;
+    return Convolve(in, std::vector<int>{out_channels}, stride, type, spoilt)[0];
+  }
+
+  // To several blocks of channels: all of them of one part of the height, then the next part.
+  std::vector<Image> Convolve(const Image& in, const std::vector<int>& out_channels, int stride,
+                              DType type, bool spoilt) {
     const int height = (in.height - 1) / stride + 1, width = (in.width - 1) / stride + 1;
-    const int per_tap = out_channels;
-    std::string bytes;
-    for (int e = 0; e < in.channels * 9 * per_tap; ++e) {
-      uint8_t x[4];
-      const bool first_tap = e % (9 * per_tap) < per_tap;
-      StoreFloat(w_type, x, spoilt && first_tap ? std::numeric_limits<float>::infinity() : Value());
-      bytes.append(reinterpret_cast<const char*>(x), TypeBytes(w_type));
+    std::vector<Image> results;
+    std::vector<Operand> weights;
+    for (const int channels : out_channels) {
+      weights.push_back(Weights(in, channels, spoilt));
+      results.push_back({b_.SbufTile(channels, height * width, type), channels, height, width});
     }
-    const uint32_t file =
-        b_.Constant(absl::StrCat("weights", files_++), w_type, {in.channels, 9 * per_tap}, bytes);
-    const Operand weights = b_.SbufTile(in.channels, 9 * per_tap, w_type);
-    b_.Copy(weights.var, file);
-    const Operand result = b_.SbufTile(out_channels, height * width, type);
     const int rows = std::max(1, std::min(height, 512 / width));
     for (int y0 = 0; y0 < height; y0 += rows) {
-      const int n = std::min(rows, height - y0);
-      const Operand psum = psum_[buffer_++ % 2];
-      const Operand whole = Pattern(Partitions(psum, 0, out_channels), {n * width}, {1});
-      // The middle tap reaches everything.
-      for (const int tap : {4, 0, 1, 2, 3, 5, 6, 7, 8}) {
-        const int dy = tap / 3 - 1, dx = tap % 3 - 1;
-        const auto [ya, yb] = Reached(dy, stride, in.height, y0, y0 + n);
-        const auto [xa, xb] = Reached(dx, stride, in.width, 0, width);
-        if (ya >= yb || xa >= xb) continue;
-        const bool all = ya == y0 && yb == y0 + n && xa == 0 && xb == width;
-        const Operand dst = all ? whole
-                                : Pattern(Partitions(psum, 0, out_channels), {yb - ya, xb - xa},
-                                          {width, 1}, (ya - y0) * width + xa);
-        Instruction i = Make(Opcode::kMatmul, dst, Pattern(weights, {per_tap}, {1}, tap * per_tap),
-                             Pattern(in.tile, {yb - ya, xb - xa}, {stride * in.width, stride},
-                                     (ya * stride + dy) * in.width + xa * stride + dx));
-        if (tap != 4) i.flags = isa::kAccumulate;
-        b_.Do(Engine::kPe, i);
-      }
-      Instruction i = Make(Opcode::kActivate, Pattern(result, {n * width}, {1}, y0 * width), whole);
-      i.fn = isa::ActFn::kRelu;
-      i.imm0 = 1.0f / 16;
-      if (Int(0, 1) == 0) {
-        b_.Do(Engine::kAct, i);
-      } else {
-        b_.Do(Engine::kDve, Scaled(i));
+      for (size_t block = 0; block < results.size(); ++block) {
+        Part(in, weights[block], results[block], stride, y0, std::min(height, y0 + rows));
       }
     }
-    return {result, out_channels, height, width};
+    return results;
   }
 
   // The same by channel, on the vector engines, in parts of the height and with the taps in any
@@ -167,6 +141,55 @@ class Convolutions {
   }
 
  private:
+  // [in.channels, 9 * channels]: tap after tap.
+  Operand Weights(const Image& in, int channels, bool spoilt) {
+    const DType type = in.tile.dtype;
+    std::string bytes;
+    for (int e = 0; e < in.channels * 9 * channels; ++e) {
+      uint8_t x[4];
+      const bool first_tap = e % (9 * channels) < channels;
+      StoreFloat(type, x, spoilt && first_tap ? std::numeric_limits<float>::infinity() : Value());
+      bytes.append(reinterpret_cast<const char*>(x), TypeBytes(type));
+    }
+    const uint32_t file =
+        b_.Constant(absl::StrCat("weights", files_++), type, {in.channels, 9 * channels}, bytes);
+    const Operand weights = b_.SbufTile(in.channels, 9 * channels, type);
+    b_.Copy(weights.var, file);
+    return weights;
+  }
+
+  // Rows [y0, y1) of the result.
+  void Part(const Image& in, const Operand& weights, const Image& result, int stride, int y0,
+            int y1) {
+    const int width = result.width;
+    const Operand psum = Partitions(psum_[buffer_++ % 4], 0, result.channels);
+    const Operand whole = Pattern(psum, {(y1 - y0) * width}, {1});
+    for (const int tap : {4, 0, 1, 2, 3, 5, 6, 7, 8}) {  // the middle one reaches everything
+      const int dy = tap / 3 - 1, dx = tap % 3 - 1;
+      const auto [ya, yb] = Reached(dy, stride, in.height, y0, y1);
+      const auto [xa, xb] = Reached(dx, stride, in.width, 0, width);
+      if (ya >= yb || xa >= xb) continue;
+      const bool all = ya == y0 && yb == y1 && xa == 0 && xb == width;
+      const Operand dst =
+          all ? whole : Pattern(psum, {yb - ya, xb - xa}, {width, 1}, (ya - y0) * width + xa);
+      Instruction i = Make(Opcode::kMatmul, dst,
+                           Pattern(weights, {result.channels}, {1}, tap * result.channels),
+                           Pattern(in.tile, {yb - ya, xb - xa}, {stride * in.width, stride},
+                                   (ya * stride + dy) * in.width + xa * stride + dx));
+      if (tap != 4) i.flags = isa::kAccumulate;
+      b_.Do(Engine::kPe, i);
+    }
+    Instruction i =
+        Make(Opcode::kActivate, Pattern(result.tile, {(y1 - y0) * width}, {1}, y0 * width), whole);
+    i.fn = isa::ActFn::kRelu;
+    i.imm0 = 1.0f / 16;
+    if (Int(0, 1) == 0) {
+      b_.Do(Engine::kAct, i);
+    } else {
+      b_.Do(Engine::kDve, Scaled(i));
+    }
+  }
+
   static Instruction Halved(const Operand& o) {
     Instruction i = Make(Opcode::kTensorScalar, o, o);
     i.op0 = isa::AluOp::kMultiply;
@@ -210,7 +233,8 @@ class Convolutions {
 
   std::mt19937_64 random_;
   ProgramBuilder b_;
-  Operand psum_[2] = {b_.PsumTile(isa::kPartitions, 512), b_.PsumTile(isa::kPartitions, 512)};
+  Operand psum_[4] = {b_.PsumTile(isa::kPartitions, 512), b_.PsumTile(isa::kPartitions, 512),
+                      b_.PsumTile(isa::kPartitions, 512), b_.PsumTile(isa::kPartitions, 512)};
   int buffer_ = 0;
   int files_ = 0;
   std::vector<DType> types_;
@@ -248,6 +272,25 @@ TEST(FastWindow, ChainsOfDepthwiseConvolutionsAgreeWithTheInterpreter) {
                            false);
         c.Store(image);
       }
+    }
+    c.ExpectAgreement();
+    if (HasFatalFailure()) return;
+  }
+}
+
+// Blocks of output channels share the columns of their windows, up to the reuse of a PSUM tile.
+TEST(FastWindow, BlocksOfChannelsAgreeWithTheInterpreter) {
+  const uint64_t seed = TestSeed();
+  for (uint64_t n = 0; n < 30; ++n) {
+    SCOPED_TRACE(absl::StrCat("GLIA_TEST_SEED=", seed + n));
+    Convolutions c(seed + n);
+    const auto type = [&] { return c.Int(0, 1) == 0 ? DType::kF32 : DType::kBf16; };
+    const Image image = c.Input(c.Int(1, 64), c.Int(1, 20), c.Int(1, 40), type());
+    std::vector<int> channels(c.Int(2, 6), 128);
+    channels.back() = c.Int(1, 128);
+    if (c.Int(0, 1) == 0) channels.front() = c.Int(1, 128);
+    for (const Image& result : c.Convolve(image, channels, c.Int(1, 2), type(), false)) {
+      c.Store(result);
     }
     c.ExpectAgreement();
     if (HasFatalFailure()) return;

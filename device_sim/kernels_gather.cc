@@ -71,6 +71,37 @@ GLIA_AVX512_INLINE void Rows(const GatherColumns& g) {
   if (r < g.rows) _mm512_storeu_si512(out, row(offset));
 }
 
+// 16 adjacent elements of 2 bytes, zero-extended.
+GLIA_AVX512_INLINE __m512i LoadHalves(const uint8_t* p) {
+  return _mm512_maskz_cvtepu16_epi32(kAll, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+}
+
+// One part that has all lanes, its elements adjacent.
+template <int kBytes, bool kPairs>
+GLIA_AVX512 void Whole(const GatherColumns& g) {
+  const uint8_t* p = g.source + g.parts[0].offset;
+  uint32_t* out = g.out;
+  if constexpr (kBytes == 4) {
+    for (int64_t r = 0; r < g.rows; ++r, p += g.pitch, out += g.out_pitch) {
+      _mm512_storeu_si512(out, _mm512_loadu_si512(p));
+    }
+  } else {
+    int64_t r = 0;
+    for (; r + (kPairs ? 1 : 0) < g.rows; r += kPairs ? 2 : 1, out += g.out_pitch) {
+      __m512i x = LoadHalves(p);
+      p += g.pitch;
+      if constexpr (kPairs) {
+        x = _mm512_or_si512(x, _mm512_maskz_slli_epi32(kAll, LoadHalves(p), 16));
+        p += g.pitch;
+      } else {
+        x = _mm512_maskz_slli_epi32(kAll, x, 16);
+      }
+      _mm512_storeu_si512(out, x);
+    }
+    if (r < g.rows) _mm512_storeu_si512(out, LoadHalves(p));
+  }
+}
+
 template <int kBytes, bool kPairs, int kSteps>
 GLIA_AVX512 void OfSteps(const GatherColumns& g) {
   switch (g.count) {
@@ -93,6 +124,9 @@ GLIA_AVX512 void Avx512(const GatherColumns& g) {
   const int stride = g.count > 0 ? g.parts[0].stride : kBytes;
   bool same = true;
   for (int i = 1; i < g.count; ++i) same = same && g.parts[i].stride == stride;
+  if (g.count == 1 && stride == kBytes && g.parts[0].last - g.parts[0].first == kGatherLanes) {
+    return Whole<kBytes, kPairs>(g);
+  }
   if (same && stride == kBytes) return OfSteps<kBytes, kPairs, 1>(g);
   if (same && stride == 2 * kBytes) return OfSteps<kBytes, kPairs, 2>(g);
   OfSteps<kBytes, kPairs, 0>(g);
