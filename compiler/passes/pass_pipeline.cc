@@ -88,7 +88,7 @@ const std::vector<PassGroup>& DefaultPipeline() {
         {"canonicalize-convolutions", CanonicalizeConvolutions}},
        false},
       {SimplifyingPasses(), true},
-      {{{"canonicalize-dots", CanonicalizeDots}}, false},
+      {{{"canonicalize-dots", CanonicalizeDots}, {"split-dot-batches", SplitDotBatches}}, false},
       {SimplifyingPasses(), true},
   };
   return *pipeline;

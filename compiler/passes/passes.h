@@ -64,6 +64,10 @@ absl::StatusOr<bool> SplitReduces(hlo::Module* module);
 // merged by reshapes, and a transpose is added only where no reshape will do.
 absl::StatusOr<bool> CanonicalizeDots(hlo::Module* module);
 
+// Undoes the merge of a dot's batch dims where they come out of a transpose: no strides would say
+// the merged ones, so that elements would have to move. The result is merged instead.
+absl::StatusOr<bool> SplitDotBatches(hlo::Module* module);
+
 // Removes window reversal from convolutions (the kernel is reversed instead) and negative padding
 // (the input is sliced).
 absl::StatusOr<bool> CanonicalizeConvolutions(hlo::Module* module);
