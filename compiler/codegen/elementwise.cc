@@ -36,7 +36,7 @@ int64_t MaxLive(const Unit& unit, const Group& group) {
 
 absl::Status EmitBox(Emitter& e, const Group& group, const TileBox& box) {
   const absl::StatusOr<std::vector<Operand>> results =
-      EmitGroup(e, group, box, absl::nullopt, [](size_t) { return absl::optional<Operand>(); });
+      EmitGroup(e, group, box, {}, [](size_t) { return absl::optional<Operand>(); });
   if (!results.ok()) {
     e.Fail(results.status());
     return e.status();
@@ -44,10 +44,11 @@ absl::Status EmitBox(Emitter& e, const Group& group, const TileBox& box) {
   for (size_t i = 0; i < results->size(); ++i) {
     const auto& [member, part] = group.outputs[i];
     const Instruction* before = e.SetCurrent(member);
-    const Nd& out = box.parts[part];
+    const Nd out = OutputPart(group, member, box.parts[*part]);
     absl::optional<Tile> tile = WholeTile(e, (*results)[i]);
     if (!tile.has_value()) {
-      tile = e.NewTile(out.dtype, box.partitions, box.free, "result");
+      tile =
+          e.NewTile(out.dtype, box.partitions, OutputElements(group, member, box.free), "result");
       e.Copy(tile->all(), (*results)[i]);
     }
     e.Store(out, box.partition_dims, *tile);
@@ -73,11 +74,17 @@ absl::Status EmitElementwise(Emitter& e, const Unit& unit) {
   const int64_t live = MaxLive(unit, *group);
   const int64_t max_free =
       std::max<int64_t>(16, std::min(kMaxFree, kGroupBytes / (live * element_bytes)));
+  absl::Status status;
+  if (unit.rows) {
+    ForEachRows(group->parts, max_free, [&](const TileBox& box) {
+      if (status.ok()) status = EmitBox(e, *group, box);
+    });
+    return status.ok() ? e.status() : status;
+  }
   int64_t row = 0;
   for (const Nd& part : group->parts) {
     if (row == 0) row = e.SharedRow(part);
   }
-  absl::Status status;
   ForEachTile(
       group->parts, max_free,
       [&](const TileBox& box) {

@@ -22,6 +22,8 @@ struct TileValue {
   int64_t splat_int = 0;  // exact value of an integer splat
   // The operand is a column: one element a partition, repeated by stride 0.
   bool column = false;
+  // The operand has one element for each of several rows a partition (group.h).
+  bool numbers = false;
 
   bool is_splat() const { return !operand.has_value(); }
 };

@@ -32,7 +32,8 @@ AluOp AluOf(Opcode opcode, DType dtype) {
   }
 }
 
-// Whether op(init, x) is x for all x.
+}  // namespace
+
 bool IsNeutral(Opcode opcode, const Instruction* init, DType dtype) {
   const absl::optional<double> value = [&]() -> absl::optional<double> {
     const hlo::Literal* literal = Emitter::ConstantOf(init);
@@ -57,8 +58,6 @@ bool IsNeutral(Opcode opcode, const Instruction* init, DType dtype) {
       return false;
   }
 }
-
-}  // namespace
 
 ReduceOp ClassifyReducer(const hlo::Computation& computation) {
   ReduceOp op;

@@ -11,6 +11,7 @@
 #include "compiler/codegen/elementwise.h"
 #include "compiler/codegen/emitters.h"
 #include "compiler/codegen/fusion.h"
+#include "compiler/codegen/home_layout.h"
 #include "serialization/isa/table.h"
 
 namespace glia::compiler {
@@ -182,6 +183,15 @@ Nd Emitter::NewResult(const Instruction& hlo, int64_t leaf, absl::optional<DType
   return leaves[leaf];
 }
 
+Nd Emitter::NewArranged(const Instruction& hlo, DType dtype, const Dims& dims) {
+  absl::optional<Nd> layout;
+  if (!output_of_.contains(&hlo)) layout = HomeLayout(hlo, dtype);
+  if (!layout.has_value() || !ReshapeNd(*layout, dims).has_value()) return NewResult(hlo, 0, dtype);
+  layout->var = NewBuffer(dtype, hlo.shape.dims, hlo.name()).var;
+  SetLeaves(hlo, {*layout});
+  return *layout;
+}
+
 Nd Emitter::NewImages(const Instruction& hlo, int64_t channel_dim, DType dtype) {
   if (output_of_.contains(&hlo)) return NewResult(hlo);
   Dims order = {channel_dim}, back(hlo.shape.dims.size());
@@ -225,6 +235,14 @@ Nd Emitter::NewBuffer(DType dtype, Dims dims, absl::string_view name) {
 
 // ---- Computations ----
 
+void Emitter::Forget(const Instruction* value) {
+  const auto leaves = values_.find(value);
+  if (leaves == values_.end()) return;
+  for (const Nd& leaf : leaves->second) {
+    if (serial_.program.variables[leaf.var].kind == isa::VariableKind::kTmpBuf) ForgetVar(leaf.var);
+  }
+}
+
 absl::Status Emitter::EmitInstruction(const Instruction& hlo) {
   const EmitFn emit = FindEmitter(hlo.opcode());
   if (emit == nullptr) {
@@ -253,7 +271,7 @@ absl::StatusOr<std::vector<Nd>> Emitter::EmitComputation(const hlo::Computation&
   // A convolution that only one group reads, which is not that of a dot, is computed with it.
   absl::flat_hash_map<const Instruction*, size_t> group_of;
   for (size_t u = 0; u < units.size(); ++u) {
-    if (!units[u].elementwise) continue;
+    if (!units[u].elementwise || units[u].rows) continue;
     for (const Instruction* member : units[u].members) group_of[member] = u;
   }
   std::vector<const Instruction*> producer(units.size(), nullptr);
@@ -266,14 +284,26 @@ absl::StatusOr<std::vector<Nd>> Emitter::EmitComputation(const hlo::Computation&
       producer[group->second] = hlo;
     }
   }
+  std::vector<size_t> position(units.size());
   for (size_t u = 0; u < units.size(); ++u) {
+    position[u] = u;
+    const hlo::Instruction* hlo = units[u].members.back();
+    const auto group =
+        hlo->uses().size() == 1 ? group_of.find(hlo->uses()[0].user) : group_of.end();
+    if (group != group_of.end() && producer[group->second] == hlo) position[u] = group->second;
+  }
+  std::vector<std::vector<const Instruction*>> done(units.size() + 1);
+  for (const auto& [value, unit] : LastReaders(units, position, computation.root()))
+    done[unit].push_back(value);
+  for (size_t u = 0; u < units.size(); ++u) {
+    // Nothing reads these any more: others may have their place in the cache.
+    if (u > 0) {
+      for (const Instruction* value : done[u - 1]) Forget(value);
+    }
     const Unit& unit = units[u];
     const Instruction* hlo = unit.members.back();
     SetCurrent(hlo);
-    const auto group = hlo->opcode() == Opcode::kConvolution && hlo->uses().size() == 1
-                           ? group_of.find(hlo->uses()[0].user)
-                           : group_of.end();
-    if (group != group_of.end() && producer[group->second] == hlo) continue;
+    if (position[u] != u) continue;
     if (producer[u] != nullptr) {
       SetCurrent(producer[u]);
       Fail(EmitConvolutionWith(*this, *producer[u], unit));
@@ -431,6 +461,7 @@ uint32_t Emitter::NewSegment() { return serial_.next_segment++; }
 uint32_t Emitter::current_segment() const { return serial_.segments.back().number; }
 
 void Emitter::StartSegment(uint32_t segment) {
+  columns_.clear();
   cache_.clear();
   cached_tile_.clear();
   cached_order_.clear();

@@ -115,6 +115,9 @@ class Emitter {
   // Of another type than the instruction's only where every reader goes by that of the view.
   Nd NewResult(const hlo::Instruction& hlo, int64_t leaf = 0,
                absl::optional<DType> dtype = absl::nullopt);
+  // The same, with the dims in the order that its readers want (home_layout.h) unless it is an
+  // output of the program or cannot be reshaped to `dims` then: a view of a dense array.
+  Nd NewArranged(const hlo::Instruction& hlo, DType dtype, const Dims& dims);
   // The same as NewResult for images, kept as `dtype` with the channels outermost, unless the
   // result is an output of the program: those are dense and of their own type.
   Nd NewImages(const hlo::Instruction& hlo, int64_t channel_dim, DType dtype);
@@ -133,6 +136,9 @@ class Emitter {
   // out while compiling: its own type, or one that the device would round fp32 to. Nothing for a
   // view of anything else, or another type.
   absl::optional<Nd> ArrangeConstant(const Nd& view, DType dtype);
+  // A view [P] of a constant of fp32 as a column [P, 1]; nothing for any other. All those of a
+  // segment come into SBUF with a few transfers.
+  absl::optional<Operand> ConstantColumn(const Nd& view);
 
   // Emits a called computation with these leaves for its parameters (all parameters' leaves in
   // order), and gives the leaves of its root. Views among them are fine.
@@ -267,6 +273,8 @@ class Emitter {
   // Everything emitted from now on is attributed to it; restored by the caller.
   const hlo::Instruction* SetCurrent(const hlo::Instruction* hlo);
   absl::Status EmitEntry();
+  // Once all is emitted: transfers and files of constant columns get their final sizes.
+  void FinishColumns();
   SerialProgram& serial() { return serial_; }
   std::map<std::string, neff::Blob>& files() { return files_; }
 
@@ -278,7 +286,17 @@ class Emitter {
     Tile tile;
   };
 
+  // Columns that come in together, and the transfer of all of them.
+  struct ColumnPool {
+    Tile tile;
+    uint32_t file = 0;  // variable
+    uint32_t dma = 0;
+    std::vector<float> values;  // [kPartitions, kPooledColumns]
+    int64_t used = 0;
+  };
+
   Engine Choose(const isa::Instruction& instruction, Engine wanted) const;
+  Engine ForTwoTensors(const isa::Instruction& instruction, Engine wanted) const;
   bool AllInteger(const isa::Instruction& instruction) const;
   void Append(isa::Instruction instruction, Engine engine);
   Operand Resident(const Operand& psum);  // a copy in SBUF
@@ -290,7 +308,9 @@ class Emitter {
   Nd AddFile(DType dtype, const Dims& dims, neff::Blob bytes);
   void SetScalar(const Scalar& scalar, float* imm, Operand* operand);
   void ForgetVar(uint32_t var);
+  void Forget(const hlo::Instruction* value);
   void Remember(CacheEntry entry);
+  bool HasRows(uint32_t tile) const;
   absl::optional<Operand> PartOf(const CacheEntry& entry, const Nd& view, int partition_dims) const;
   absl::Status EmitInstruction(const hlo::Instruction& hlo);
 
@@ -306,6 +326,8 @@ class Emitter {
   absl::flat_hash_map<const void*, Nd> constants_;  // by the literal's bytes
   // By variable: views of a constant, and the constants they were made into.
   absl::flat_hash_map<uint32_t, std::vector<std::pair<Nd, Nd>>> arranged_;
+  std::vector<ColumnPool> pools_;
+  absl::flat_hash_map<std::array<int64_t, 4>, Operand> columns_;  // of the last pool, and before
   std::vector<uint32_t> outputs_;
   std::vector<bool> output_taken_;
   absl::flat_hash_map<uint32_t, std::vector<CacheEntry>> cache_;  // by HBM variable

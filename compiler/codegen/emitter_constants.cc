@@ -13,6 +13,8 @@
 namespace glia::compiler {
 namespace {
 
+// Rows of a transfer of this many take no longer than shorter ones.
+constexpr int64_t kPooledColumns = 612;
 // Elements of a square that is read by rows and written by columns.
 constexpr int64_t kSquare = 32;
 
@@ -135,6 +137,60 @@ absl::optional<Nd> Emitter::ArrangeConstant(const Nd& view, DType dtype) {
       AddFile(dtype, view.dims, neff::Blob::View(target, target.get(), static_cast<size_t>(bytes)));
   arranged_[view.var].push_back({view, result});
   return result;
+}
+
+absl::optional<Operand> Emitter::ConstantColumn(const Nd& view) {
+  const isa::Variable& v = serial_.program.variables[view.var];
+  if (v.kind != isa::VariableKind::kFile || view.dtype != DType::kF32) return absl::nullopt;
+  const int64_t rows = view.dims[0];
+  const std::array<int64_t, 4> key = {view.var, view.offset, rows, rows > 1 ? view.strides[0] : 0};
+  const auto known = columns_.find(key);
+  if (known != columns_.end()) return known->second;
+  const uint8_t* source = files_[v.file].data() + view.offset;
+  if (columns_.empty() || pools_.back().used == kPooledColumns) {
+    ColumnPool pool;
+    pool.tile = NewTile(DType::kF32, isa::kPartitions, kPooledColumns, "columns");
+    pool.values.resize(isa::kPartitions * kPooledColumns);
+    const Nd file = AddFile(DType::kF32, {isa::kPartitions, kPooledColumns}, neff::Blob());
+    pool.file = file.var;
+    serial_.program.variables[file.var].bytes =
+        static_cast<int64_t>(pool.values.size() * sizeof(float));
+    pool.dma = static_cast<uint32_t>(serial_.program.dmas.size());
+    Dma(At(pool.tile, file.dims), file);
+    pools_.push_back(std::move(pool));
+  }
+  ColumnPool& pool = pools_.back();
+  for (int64_t row = 0; row < rows; ++row) {
+    std::memcpy(&pool.values[static_cast<size_t>(row * kPooledColumns + pool.used)],
+                source + row * key[3], sizeof(float));
+  }
+  const Operand column = pool.tile.part(static_cast<int>(rows), pool.used++, 1);
+  columns_[key] = column;
+  return column;
+}
+
+void Emitter::FinishColumns() {
+  for (const ColumnPool& pool : pools_) {
+    const auto row = static_cast<size_t>(pool.used);
+    const auto values = std::make_shared<std::vector<float>>();
+    values->reserve(isa::kPartitions * row);
+    for (int p = 0; p < isa::kPartitions; ++p) {
+      const auto first = pool.values.begin() + p * kPooledColumns;
+      values->insert(values->end(), first, first + pool.used);
+    }
+    const int64_t bytes = static_cast<int64_t>(values->size() * sizeof(float));
+    isa::Variable& file = serial_.program.variables[pool.file];
+    files_[file.file] = neff::Blob::View(values, values->data(), static_cast<size_t>(bytes));
+    file.bytes = bytes;
+    file.shape = {isa::kPartitions, pool.used};
+    isa::Variable& tile = serial_.program.variables[pool.tile.var];
+    tile.shape = file.shape;
+    tile.partition_bytes = pool.used * static_cast<int64_t>(sizeof(float));
+    tile.bytes = bytes;
+    // Both sides are dense: one dim.
+    isa::DmaDescriptor& dma = serial_.program.dmas[pool.dma];
+    dma.size[isa::kDmaDims - 1] = static_cast<uint32_t>(values->size());
+  }
 }
 
 }  // namespace glia::compiler

@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "compiler/codegen/emitter.h"
+#include "compiler/codegen/movement.h"
 #include "compiler/codegen/tiling.h"
 #include "serialization/isa/table.h"
 
@@ -12,6 +13,8 @@ namespace {
 
 // Bytes a partition of tiles kept for a later kernel.
 constexpr int64_t kCacheBytes = 112 * 1024;
+constexpr int64_t kMinRowBytes = 64;
+constexpr int64_t kMinRepeated = 16;  // partitions
 constexpr int64_t kMaxDmaSize = std::numeric_limits<uint32_t>::max();
 
 bool SameNd(const Nd& a, const Nd& b) {
@@ -66,6 +69,13 @@ Nd Emitter::At(const Operand& operand) const {
 }
 
 void Emitter::Dma(const Nd& dst, const Nd& src, isa::DmaOp op) {
+  const auto in_hbm = [this](const Nd& nd) {
+    return isa::IsHbm(serial_.program.variables[nd.var].kind);
+  };
+  if (ok() && op == isa::DmaOp::kCopy && in_hbm(dst) && in_hbm(src) &&
+      CopyTurned(*this, dst, src)) {
+    return;
+  }
   Transfer(dst, src, op, nullptr, isa::IndexSide::kNone);
 }
 
@@ -161,18 +171,35 @@ void Emitter::AppendDma(const isa::DmaDescriptor& dma) {
 
 // What is written is no longer what the cache says it is: a variable in HBM, or a tile.
 void Emitter::ForgetVar(uint32_t var) {
+  const auto forget = [this](uint32_t tile) {
+    if (cached_tile_.erase(tile) > 0) cached_bytes_ -= TileBytes(tile);
+  };
   const auto entries = cache_.find(var);
   if (entries != cache_.end()) {
-    for (const CacheEntry& entry : entries->second) cached_tile_.erase(entry.tile.var);
+    for (const CacheEntry& entry : entries->second) forget(entry.tile.var);
     cache_.erase(entries);
   }
   const auto tile = cached_tile_.find(var);
   if (tile == cached_tile_.end()) return;
   auto& list = cache_[tile->second];
-  cached_tile_.erase(tile);
+  forget(var);
   list.erase(std::remove_if(list.begin(), list.end(),
                             [var](const CacheEntry& e) { return e.tile.var == var; }),
              list.end());
+}
+
+// Whether the tile's elements lie in HBM in rows that are worth a transfer, or it is no longer in
+// the cache.
+bool Emitter::HasRows(uint32_t tile) const {
+  const auto home = cached_tile_.find(tile);
+  if (home == cached_tile_.end()) return true;
+  for (const CacheEntry& entry : cache_.at(home->second)) {
+    if (entry.tile.var != tile) continue;
+    const Nd& view = entry.view;
+    return view.strides.back() == view.element_bytes() &&
+           view.dims.back() * view.element_bytes() >= kMinRowBytes;
+  }
+  return true;
 }
 
 void Emitter::Remember(CacheEntry entry) {
@@ -184,10 +211,13 @@ void Emitter::Remember(CacheEntry entry) {
   const uint32_t home = entry.view.var;
   cache_[home].push_back(std::move(entry));
   while (cached_bytes_ > kCacheBytes) {
-    const uint32_t oldest = cached_order_.front();
-    cached_order_.pop_front();
-    cached_bytes_ -= TileBytes(oldest);
-    ForgetVar(oldest);
+    // The oldest, of those that are stored in long rows if there is one.
+    auto victim = cached_order_.begin();
+    while (victim != cached_order_.end() && !HasRows(*victim)) ++victim;
+    if (victim == cached_order_.end()) victim = cached_order_.begin();
+    const uint32_t oldest = *victim;
+    cached_order_.erase(victim);
+    if (cached_tile_.contains(oldest)) ForgetVar(oldest);
   }
 }
 
@@ -330,7 +360,13 @@ Tile Emitter::LoadShared(const Nd& view, int partition_dims) {
   const int64_t partitions = Product(dims.subspan(0, partition_dims));
   const int64_t free = Product(dims.subspan(partition_dims));
   const Tile tile = NewTile(view.dtype, static_cast<int>(partitions), free, "load");
-  Dma(TileNd(tile, key.dims, partition_dims), key);
+  if (partition_dims == 1 && partitions >= kMinRepeated && key.strides[0] == 0) {
+    // Equal in all partitions: POOL repeats it sooner than as many rows arrive.
+    const Tile one = LoadShared(SliceDim(key, 0, 0, 1));
+    PartitionBroadcast(tile.all(), one.all());
+  } else {
+    Dma(TileNd(tile, key.dims, partition_dims), key);
+  }
   Remember({key, partition_dims, tile});
   return tile;
 }

@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "compiler/codegen/emitter.h"
+#include "serialization/isa/cost.h"
 #include "serialization/isa/table.h"
 
 namespace glia::compiler {
@@ -142,6 +143,18 @@ Engine Emitter::Choose(const Instruction& i, Engine wanted) const {
   return Engine::kPool;
 }
 
+// Of two floats in SBUF: DVE reads one after the other.
+Engine Emitter::ForTwoTensors(const Instruction& i, Engine wanted) const {
+  const Engine chosen = Choose(i, wanted);
+  if (wanted != kAnyEngine || chosen != Engine::kDve) return chosen;
+  for (const Operand* o : {&i.dst, &i.src0, &i.src1}) {
+    if (InPsum(*o) || !isa::IsFloat(o->dtype)) return chosen;
+  }
+  const int64_t elements = i.dst.free_elements();
+  const int64_t pool = isa::CyclesToPs(Engine::kPool, isa::cost::kPoolFixedCycles + elements);
+  return pool < isa::CyclesToPs(Engine::kDve, 2 * elements) ? Engine::kPool : chosen;
+}
+
 void Emitter::SetScalar(const Scalar& scalar, float* imm, Operand* operand) {
   if (scalar.column.present()) {
     *operand = scalar.column;
@@ -242,7 +255,7 @@ void Emitter::TensorTensor(const Operand& dst, const Operand& a, const Operand& 
   i.dst = dst;
   i.src0 = a;
   i.src1 = b;
-  Append(i, Choose(i, engine));
+  Append(i, ForTwoTensors(i, engine));
 }
 
 void Emitter::TensorScalar(const Operand& dst, const Operand& a, AluOp op0, const Scalar& s0,
@@ -269,7 +282,7 @@ void Emitter::ScalarTensorTensor(const Operand& dst, const Operand& a, AluOp op0
   i.src0 = a;
   i.src1 = b;
   SetScalar(s, &i.imm0, &i.src2);
-  Append(i, Choose(i, engine));
+  Append(i, ForTwoTensors(i, engine));
 }
 
 void Emitter::Copy(const Operand& dst, const Operand& src, Engine engine) {

@@ -46,19 +46,27 @@ class ProductSink {
   std::vector<const hlo::Instruction*> outputs() const;
   // Bytes of the widest element of a block in SBUF.
   int64_t element_bytes() const;
+  // The group reduces rows, the last of the product's dims: a block has all of it, innermost.
+  bool rows() const { return rows_.has_value(); }
 
  private:
   explicit ProductSink(Emitter& e) : e_(&e) {}
 
   Emitter* e_;
   const hlo::Instruction* product_ = nullptr;
-  absl::optional<Group> group_;  // parts have the product's dims
-  absl::optional<Nd> result_;    // of the product itself, if something reads it
+  // Their parts have the product's dims. What is computed from each PSUM tile, and, of a group with
+  // rows, what is computed when a block is complete.
+  absl::optional<Group> group_;
+  absl::optional<Group> rows_;
+  absl::optional<Nd> result_;  // of the product itself, if something reads it
+  bool keeps_result_ = false;  // in a block, for rows_
   struct Block {
     int partition_dims = 1;
-    std::vector<Nd> stores;  // the group's outputs, then result_
-    std::vector<Tile> tiles;
+    View view;
+    std::vector<Tile> tiles;  // the group's outputs, then the product itself
   };
+  void EndRows(const Block& block);
+
   std::vector<Block> blocks_;
 };
 

@@ -4,6 +4,8 @@
 #include <numeric>
 
 #include "absl/container/flat_hash_map.h"
+#include "compiler/codegen/emitter.h"
+#include "compiler/codegen/reduce.h"
 
 namespace glia::compiler {
 namespace {
@@ -55,7 +57,178 @@ bool ReadsLazily(const Instruction& view,
 
 bool IsProduct(const Instruction& hlo) { return hlo.opcode() == Opcode::kDot; }
 
+// A row is in one partition of a tile, and several tiles of rows are in SBUF at once.
+constexpr int64_t kMaxRow = 4096;
+// Fewer rows leave most partitions idle.
+constexpr int64_t kMinRows = 16;
+
+bool IsSplat(const Instruction* hlo) {
+  const hlo::Literal* literal = Emitter::ConstantOf(hlo);
+  return literal != nullptr && literal->elements() > 0 && literal->IsSplat();
+}
+
+// The instructions of a computation in order, and which of them are computed together.
+class Grouping {
+ public:
+  // Reduces of which `reduces` says so may join the group that they read or that reads them.
+  Grouping(const std::vector<Instruction*>& order,
+           const absl::flat_hash_map<const Instruction*, size_t>& index,
+           const std::vector<bool>& reduces)
+      : order_(order),
+        index_(index),
+        stage(order.size(), 0),
+        groups(order.size()),
+        space_(order.size(), nullptr) {
+    for (size_t i = 0; i < order.size(); ++i) {
+      const std::vector<size_t> joined = Joined(i, reduces[i]);
+      for (const Instruction* operand : order[i]->operands()) {
+        const int64_t step = IsLazy(order[i]->opcode()) || Joins(joined, operand) ? 0 : 1;
+        stage[i] = std::max(stage[i], stage[index.at(operand)] + step);
+      }
+      for (size_t j : joined) {
+        if (stage[j] == stage[i]) groups.Merge(i, j);
+      }
+    }
+  }
+
+  // Whether an element-wise instruction reads what is one number a row of its dims.
+  bool ReadsRows(size_t i) const {
+    if (space_[i] != nullptr || !IsFusible(*order_[i])) return false;
+    for (const Instruction* operand : order_[i]->operands()) {
+      if (RowOf(operand, *order_[i])) return true;
+    }
+    return false;
+  }
+  // What is reduced to one number a row, directly or before other operations on such numbers.
+  const Instruction* space(size_t i) const { return space_[i]; }
+
+ private:
+  const std::vector<Instruction*>& order_;
+  const absl::flat_hash_map<const Instruction*, size_t>& index_;
+
+ public:
+  // Instructions of one stage have no path between them that leaves their group. What is lazy has
+  // the stage of what it reads.
+  std::vector<int64_t> stage;
+  UnionFind groups;
+
+ private:
+  // Whether `operand` holds one number for each row of the user's dims.
+  bool RowOf(const Instruction* operand, const Instruction& user) const {
+    const Instruction* behind = BehindRepeats(operand);
+    const Instruction* space = space_[index_.at(behind)];
+    return space != nullptr && space->shape.dims == user.shape.dims;
+  }
+
+  // The earlier instructions with which `i` is computed.
+  std::vector<size_t> Joined(size_t i, bool reduces) {
+    const Instruction& hlo = *order_[i];
+    std::vector<size_t> joined;
+    if (reduces) {
+      const Instruction* x = hlo.operand(0);
+      space_[i] = x;
+      if (IsFusible(*x) && space_[index_.at(x)] == nullptr) joined.push_back(index_.at(x));
+      return joined;
+    }
+    if (!IsFusible(hlo)) return joined;
+    if (const Instruction* space = NumberARow(hlo); space != nullptr) {
+      space_[i] = space;
+      for (const Instruction* operand : hlo.operands()) {
+        if (!IsSplat(operand)) joined.push_back(index_.at(BehindRepeats(operand)));
+      }
+      return joined;
+    }
+    for (const Instruction* operand : hlo.operands()) {
+      if (Fuses(*operand, hlo) && space_[index_.at(operand)] == nullptr) {
+        joined.push_back(index_.at(operand));
+      } else if (RowOf(operand, hlo)) {
+        joined.push_back(index_.at(BehindRepeats(operand)));
+      }
+    }
+    return joined;
+  }
+
+  bool Joins(const std::vector<size_t>& joined, const Instruction* operand) const {
+    const auto has = [&](const Instruction* hlo) {
+      return std::find(joined.begin(), joined.end(), index_.at(hlo)) != joined.end();
+    };
+    return has(operand) || has(BehindRepeats(operand));
+  }
+
+  // The space of an operation on numbers of rows, all of one space.
+  const Instruction* NumberARow(const Instruction& hlo) const {
+    if (hlo.shape.type != hlo::PrimitiveType::F32) return nullptr;
+    const Instruction* space = nullptr;
+    for (const Instruction* operand : hlo.operands()) {
+      if (operand->shape.type != hlo::PrimitiveType::F32) return nullptr;
+      if (IsSplat(operand)) continue;
+      const Instruction* behind = BehindRepeats(operand);
+      const Instruction* other = space_[index_.at(behind)];
+      if (other == nullptr || behind->shape.elements() != hlo.shape.elements()) return nullptr;
+      if (space != nullptr && space->shape.dims != other->shape.dims) return nullptr;
+      space = other;
+    }
+    return space;
+  }
+
+  std::vector<const Instruction*> space_;
+};
+
+// Says what kind of a group the members are.
+void Describe(const Grouping& grouping,
+              const absl::flat_hash_map<const Instruction*, size_t>& index, Unit* unit) {
+  for (const Instruction* member : unit->members) {
+    const Instruction* space = grouping.space(index.at(member));
+    if (space != nullptr) {
+      unit->rows = true;
+      unit->dims = space->shape.dims;
+    }
+  }
+  unit->elementwise = unit->rows || IsFusible(*unit->members[0]);
+  if (unit->elementwise && !unit->rows) unit->dims = unit->members[0]->shape.dims;
+}
+
 }  // namespace
+
+bool ReducesRows(const Instruction& hlo) {
+  if (hlo.opcode() != Opcode::kReduce || hlo.operand_count() != 2) return false;
+  const hlo::Shape& x = hlo.operand(0)->shape;
+  if (x.type != hlo::PrimitiveType::F32 || x.dims.empty() || hlo.dimensions.size() != 1 ||
+      hlo.dimensions[0] != x.rank() - 1) {
+    return false;
+  }
+  const int64_t row = x.dims.back();
+  if (row < 2 || row > kMaxRow || x.elements() / row < kMinRows) return false;
+  const ReduceOp op = ClassifyReducer(*hlo.to_apply());
+  return (op.alu == AluOp::kAdd || op.alu == AluOp::kMax || op.alu == AluOp::kMin) &&
+         IsNeutral(op.opcode, hlo.operand(1), DType::kF32);
+}
+
+const Instruction* BehindRepeats(const Instruction* hlo) {
+  while (true) {
+    if (hlo->opcode() == Opcode::kBroadcast) {
+      // The operand's dims, but for those of size 1, come before all new ones.
+      std::vector<bool> old(hlo->shape.dims.size(), false);
+      bool ordered = true;
+      int64_t last = -1;
+      for (size_t i = 0; i < hlo->dimensions.size(); ++i) {
+        if (hlo->operand(0)->shape.dims[i] == 1) continue;
+        old[static_cast<size_t>(hlo->dimensions[i])] = true;
+        ordered = ordered && hlo->dimensions[i] > last;
+        last = hlo->dimensions[i];
+      }
+      for (int64_t d = 0; d < last; ++d)
+        ordered = ordered &&
+                  (old[static_cast<size_t>(d)] || hlo->shape.dims[static_cast<size_t>(d)] == 1);
+      if (!ordered) return hlo;
+      hlo = hlo->operand(0);
+      continue;
+    }
+    const Instruction* behind = BehindReshapes(hlo);
+    if (behind == hlo) return hlo;
+    hlo = behind;
+  }
+}
 
 const Instruction* BehindReshapes(const Instruction* hlo) {
   while (hlo->opcode() == Opcode::kReshape || hlo->opcode() == Opcode::kBitcast ||
@@ -104,25 +277,26 @@ std::vector<Unit> PlanUnits(const hlo::Computation& computation) {
   absl::flat_hash_map<const Instruction*, size_t> index;
   for (size_t i = 0; i < order.size(); ++i) index[order[i]] = i;
 
-  // Instructions of one stage have no path between them that leaves element-wise work of these
-  // dims. What is lazy has the stage of what it reads.
-  std::vector<int64_t> stage(order.size(), 0);
-  UnionFind groups(order.size());
-  for (size_t i = 0; i < order.size(); ++i) {
-    for (const Instruction* operand : order[i]->operands()) {
-      const int64_t step = Fuses(*operand, *order[i]) || IsLazy(order[i]->opcode()) ? 0 : 1;
-      stage[i] = std::max(stage[i], stage[index[operand]] + step);
+  std::vector<bool> reduces(order.size());
+  for (size_t i = 0; i < order.size(); ++i) reduces[i] = ReducesRows(*order[i]);
+  {
+    // Those whose results their own group reads; the others are better off by themselves.
+    Grouping tentative(order, index, reduces);
+    std::vector<bool> read(order.size(), false);
+    for (size_t i = 0; i < order.size(); ++i) {
+      if (tentative.ReadsRows(i)) read[tentative.groups.Find(i)] = true;
     }
-    for (const Instruction* operand : order[i]->operands()) {
-      if (Fuses(*operand, *order[i]) && stage[index[operand]] == stage[i])
-        groups.Merge(i, index[operand]);
-    }
+    for (size_t i = 0; i < order.size(); ++i)
+      reduces[i] = reduces[i] && read[tentative.groups.Find(i)];
   }
+  Grouping grouping(order, index, reduces);
+  const std::vector<int64_t>& stage = grouping.stage;
+  UnionFind& groups = grouping.groups;
   // A product and the group that reads it are one unit if no other path leads from one to the
   // other.
   std::vector<size_t> producer(order.size(), order.size());  // by group
   for (size_t i = 0; i < order.size(); ++i) {
-    if (!IsFusible(*order[i])) continue;
+    if (!IsFusible(*order[i]) && !reduces[i]) continue;
     for (const Instruction* operand : order[i]->operands()) {
       const Instruction* behind = BehindReshapes(operand);
       if (!IsProduct(*behind)) continue;
@@ -198,7 +372,7 @@ std::vector<Unit> PlanUnits(const hlo::Computation& computation) {
           if (i != p) unit.members.push_back(order[i]);
         }
         if (p != order.size()) unit.producer = order[p];
-        unit.elementwise = IsFusible(*unit.members[0]);
+        Describe(grouping, index, &unit);
         if (!IsLazy(unit.members[0]->opcode())) units.push_back(std::move(unit));
         state[frame.group] = 2;
         stack.pop_back();
@@ -218,6 +392,37 @@ std::vector<Unit> PlanUnits(const hlo::Computation& computation) {
     if (order[i]->opcode() != Opcode::kParameter && order[i]->HasSideEffectTransitively()) run(i);
   }
   return units;
+}
+
+absl::flat_hash_map<const Instruction*, size_t> LastReaders(const std::vector<Unit>& units,
+                                                            const std::vector<size_t>& position,
+                                                            const Instruction* root) {
+  absl::flat_hash_map<const Instruction*, size_t> last;
+  absl::flat_hash_map<const Instruction*, bool> seen;
+  // Everything behind `hlo` that is not lazy is read by `unit`.
+  const auto read = [&](const Instruction* hlo, size_t unit) {
+    std::vector<const Instruction*> pending = {hlo};
+    seen.clear();
+    while (!pending.empty()) {
+      const Instruction* at = pending.back();
+      pending.pop_back();
+      if (!IsLazy(at->opcode())) {
+        last[at] = std::max(last[at], unit);
+        continue;
+      }
+      if (!seen.try_emplace(at, true).second) continue;
+      pending.insert(pending.end(), at->operands().begin(), at->operands().end());
+    }
+  };
+  for (size_t u = 0; u < units.size(); ++u) {
+    std::vector<const Instruction*> members(units[u].members.begin(), units[u].members.end());
+    if (units[u].producer != nullptr) members.push_back(units[u].producer);
+    for (const Instruction* member : members) {
+      for (const Instruction* operand : member->operands()) read(operand, position[u]);
+    }
+  }
+  read(root, units.size());
+  return last;
 }
 
 }  // namespace glia::compiler

@@ -1,9 +1,11 @@
+// The kernel of a group: its members on one tile, folded into as few instructions as the engines
+// allow.
 #include "compiler/codegen/group.h"
 
 #include <algorithm>
 #include <cmath>
 
-#include "absl/container/flat_hash_set.h"
+#include "compiler/codegen/reduce.h"
 #include "serialization/isa/table.h"
 
 namespace glia::compiler {
@@ -12,76 +14,8 @@ namespace {
 using hlo::Instruction;
 using hlo::Opcode;
 
-bool SameBytes(const Nd& a, const Nd& b) {
-  return a.var == b.var && a.dtype == b.dtype && a.offset == b.offset && a.strides == b.strides;
-}
-
-bool Near(double a, double b) { return std::abs(a - b) <= 1e-6 * std::abs(b); }
-
-// Finds activation functions spelled out in simpler operations.
-class Matcher {
- public:
-  explicit Matcher(const Emitter& e) : e_(e) {}
-
-  absl::optional<Replacement> Match(const Instruction& root) const {
-    if (root.opcode() != Opcode::kMultiply || root.shape.type != hlo::PrimitiveType::F32)
-      return absl::nullopt;
-    std::vector<const Instruction*> factors;
-    double scale = 1;
-    Flatten(&root, true, &factors, &scale);
-    if (factors.size() != 2) return absl::nullopt;
-    for (const size_t i : {0, 1}) {
-      const Instruction* x = factors[1 - i];
-      const Instruction* gate = factors[i];
-      if (scale == 1 && gate->opcode() == Opcode::kLogistic && gate->operand(0) == x)
-        return Replacement{ActFn::kSilu, x};
-      if (Near(scale, 0.5) && IsOnePlusErf(gate, x)) return Replacement{ActFn::kGelu, x};
-    }
-    return absl::nullopt;
-  }
-
- private:
-  void Flatten(const Instruction* hlo, bool root, std::vector<const Instruction*>* factors,
-               double* scale) const {
-    if (const absl::optional<double> splat = e_.Splat(hlo); splat.has_value()) {
-      *scale *= *splat;
-    } else if (hlo->opcode() == Opcode::kMultiply && (root || hlo->uses().size() == 1) &&
-               factors->size() < 3) {
-      Flatten(hlo->operand(0), false, factors, scale);
-      Flatten(hlo->operand(1), false, factors, scale);
-    } else {
-      factors->push_back(hlo);
-    }
-  }
-  bool IsOnePlusErf(const Instruction* hlo, const Instruction* x) const {
-    if (hlo->opcode() != Opcode::kAdd) return false;
-    for (const int i : {0, 1}) {
-      const Instruction* erf = hlo->operand(i);
-      const absl::optional<double> one = e_.Splat(hlo->operand(1 - i));
-      if (erf->opcode() != Opcode::kErf || !one.has_value() || *one != 1) continue;
-      const Instruction* argument = erf->operand(0);
-      if (argument->opcode() == Opcode::kDivide) {
-        const absl::optional<double> by = e_.Splat(argument->operand(1));
-        return by.has_value() && Near(*by, std::sqrt(2.0)) && argument->operand(0) == x;
-      }
-      if (argument->opcode() != Opcode::kMultiply) return false;
-      for (const int k : {0, 1}) {
-        const absl::optional<double> by = e_.Splat(argument->operand(k));
-        if (by.has_value() && Near(*by, std::sqrt(0.5)) && argument->operand(1 - k) == x)
-          return true;
-      }
-    }
-    return false;
-  }
-
-  const Emitter& e_;
-};
-
-std::vector<const Instruction*> OperandsOf(const Group& group, const Instruction* member) {
-  const auto found = group.replacements.find(member);
-  if (found != group.replacements.end()) return {found->second.operand};
-  return {member->operands().begin(), member->operands().end()};
-}
+// Shorter rows are summed by DVE, all at once, rather than by ACT, one by one.
+constexpr int64_t kMinAccumulated = 64;
 
 // A value that is still to be computed: (base op0 s0) op1 s1, in fp32.
 struct Pending {
@@ -102,6 +36,8 @@ AluOp ArithmeticOf(Opcode opcode) {
       return AluOp::kSubtract;
     case Opcode::kMultiply:
       return AluOp::kMultiply;
+    case Opcode::kDivide:
+      return AluOp::kDivide;
     default:
       return AluOp::kBypass;
   }
@@ -127,12 +63,20 @@ absl::optional<ActFn> TableFnOf(Opcode opcode) {
 
 class Kernel {
  public:
-  Kernel(Emitter& e, const Group& group, const TileBox& box, absl::optional<Operand> produced,
+  Kernel(Emitter& e, const Group& group, const TileBox& box, const GivenValues& given,
          const std::function<absl::optional<Operand>(size_t)>& target)
-      : e_(e), group_(group), box_(box), produced_(std::move(produced)), target_(target) {}
+      : e_(e), group_(group), box_(box), produced_(given.produced), target_(target) {
+    if (group.row > 0) rows_ = box.free / group.row;
+    values_ = group_.splats;
+    for (const auto& [hlo, operand] : given.others) values_[hlo].operand = operand;
+    for (const Instruction* member : group.members) {
+      if (member->opcode() == Opcode::kReduce &&
+          ClassifyReducer(*member->to_apply()).alu == AluOp::kAdd)
+        sum_[member->operand(0)] = member;
+    }
+  }
 
   absl::StatusOr<std::vector<Operand>> Run() {
-    values_ = group_.splats;
     int readers = 0;
     for (const auto& [hlo, unused] : group_.produced) {
       const auto uses = group_.uses.find(hlo);
@@ -158,26 +102,194 @@ class Kernel {
     return e_.NewTile(dtype, box_.partitions, box_.free, "group").all();
   }
 
+  Operand New(const Instruction* member, DType dtype) const {
+    const int64_t free = OutputElements(group_, member, box_.free);
+    return e_.NewTile(dtype, box_.partitions, free, "group").all();
+  }
+
   absl::Status Emit(const Instruction* member) {
-    std::vector<const Instruction*> names = OperandsOf(group_, member);
+    if (values_.contains(member)) return e_.status();  // with another one
+    const std::vector<const Instruction*> names = group_.OperandsOf(member);
+    if (group_.moments.contains(member)) return Moments(names[0]);
+    if (member->opcode() == Opcode::kReduce) return Reduce(member, names[0]);
+    const bool number = group_.numbers.contains(member);
     std::vector<TileValue> operands;
     for (const Instruction* name : names) {
-      if (pending_.contains(name)) {
+      if (pending_.contains(name) && number == group_.numbers.contains(name)) {
         operands.emplace_back();
         continue;
       }
-      operands.push_back(ValueOf(name));
+      operands.push_back(Resolved(name));
     }
     const bool f32 = member->shape.type == hlo::PrimitiveType::F32;
-    if (f32 && (TryActivate(member, names, operands) || TryTensor(member, names, operands) ||
-                TryPend(member, names, operands)))
+    if (number ? TryNumber(member, names, operands)
+               : f32 && (TryActivate(member, names, operands) ||
+                         TryTensor(member, names, operands) || TryPend(member, names, operands)))
       return e_.status();
-    for (size_t i = 0; i < names.size(); ++i) operands[i] = Resolved(names[i]);
+    for (size_t i = 0; i < names.size(); ++i) {
+      operands[i] = Resolved(names[i]);
+      if (operands[i].is_splat()) continue;
+      if (number) {
+        operands[i].column = operands[i].numbers = false;
+      } else if (operands[i].numbers) {
+        operands[i].operand = Repeated(*operands[i].operand);
+        operands[i].numbers = false;
+      }
+    }
     absl::StatusOr<TileValue> result =
-        EmitTileOp(e_, *member, operands, box_.partitions, box_.free, TargetOf(member));
+        EmitTileOp(e_, *member, operands, box_.partitions,
+                   OutputElements(group_, member, box_.free), TargetOf(member));
     if (!result.ok()) return result.status();
     values_[member] = *result;
+    if (number && !result->is_splat()) SetNumbers(member, *result->operand);
     return e_.status();
+  }
+
+  // One number a row, as many times as the row has elements.
+  Operand Repeated(Operand numbers) const {
+    std::copy(numbers.size + 1, numbers.size + isa::kFreeDims, numbers.size);
+    std::copy(numbers.stride + 1, numbers.stride + isa::kFreeDims, numbers.stride);
+    numbers.size[isa::kFreeDims - 1] = static_cast<uint16_t>(group_.row);
+    numbers.stride[isa::kFreeDims - 1] = 0;
+    return numbers;
+  }
+
+  void SetNumbers(const Instruction* member, const Operand& operand) {
+    TileValue& value = values_[member];
+    value.operand = operand;
+    value.column = rows_ == 1;
+    value.numbers = rows_ > 1;
+  }
+
+  // The value with all its elements.
+  Operand Whole(const Instruction* name) {
+    TileValue value = Resolved(name);
+    if (IsTensor(value)) return *value.operand;
+    if (value.numbers) value.operand = Repeated(*value.operand);
+    value.numbers = false;
+    return Materialize(e_, value, DType::kF32, box_.partitions, box_.free);
+  }
+
+  // Both moments of the rows of a value.
+  absl::Status Moments(const Instruction* of) {
+    const Operand value = Whole(of);
+    const int64_t parts = StatsParts(group_.row);
+    constexpr int64_t kStats = 6, kMoments = 2;
+    const Tile stats = e_.NewTile(DType::kF32, box_.partitions, rows_ * parts * kStats, "stats");
+    const Tile moments = e_.NewTile(DType::kF32, box_.partitions, rows_ * kMoments, "moments");
+    for (int64_t i = 0; i < rows_ * parts; ++i) {
+      e_.BnStats(stats.part(stats.partitions, i * kStats, kStats),
+                 Chunk(value, i, group_.row / parts));
+    }
+    for (int64_t r = 0; r < rows_; ++r) {
+      e_.BnAggr(moments.part(moments.partitions, r * kMoments, kMoments),
+                stats.part(stats.partitions, r * parts * kStats, parts * kStats));
+    }
+    for (const auto& [member, moment] : group_.moments) {
+      if (moment.of != of) continue;
+      SetNumbers(member,
+                 moments.pattern(moments.partitions, moment.variance ? 1 : 0, {rows_}, {kMoments}));
+    }
+    return e_.status();
+  }
+
+  absl::Status Reduce(const Instruction* member, const Instruction* name) {
+    const Operand value = Whole(name);
+    const AluOp op = ClassifyReducer(*member->to_apply()).alu;
+    const Operand out = New(member, DType::kF32);
+    int inner = isa::kFreeDims;
+    const absl::optional<Operand> rows =
+        rows_ == 1 ? value : SplitChunks(value, group_.row, &inner);
+    if (rows.has_value()) {
+      e_.Reduce(out, *rows, op, inner);
+    } else {
+      for (int64_t r = 0; r < rows_; ++r)
+        e_.Reduce(Chunk(out, r, 1), Chunk(value, r, group_.row), op, isa::kFreeDims);
+    }
+    SetNumbers(member, out);
+    return e_.status();
+  }
+
+  // Calls `f` once for the whole box, or for each row if one of the scalars is one number a row.
+  template <typename F>
+  void PerRow(const std::vector<Operand>& tensors, const std::vector<Scalar>& scalars,
+              const F& f) const {
+    const auto numbers = [](const Scalar& s) {
+      return s.column.present() && s.column.free_elements() > 1;
+    };
+    if (!std::any_of(scalars.begin(), scalars.end(), numbers)) {
+      f(tensors, scalars);
+      return;
+    }
+    for (int64_t r = 0; r < rows_; ++r) {
+      std::vector<Operand> t = tensors;
+      std::vector<Scalar> s = scalars;
+      for (Operand& operand : t) operand = Chunk(operand, r, group_.row);
+      for (Scalar& scalar : s) {
+        if (numbers(scalar)) scalar.column = Chunk(scalar.column, r, 1);
+      }
+      f(t, s);
+    }
+  }
+
+  // One number a row or partition, times -1 or as what divides 1: made once.
+  Operand Made(const Operand& column, AluOp op) {
+    for (const auto& [from, alu, made] : made_) {
+      if (alu == op && from.var == column.var && from.offset == column.offset) return made;
+    }
+    const Operand out =
+        e_.NewTile(DType::kF32, box_.partitions, column.free_elements(), "number").all();
+    if (op == AluOp::kDivide) {
+      e_.Reciprocal(out, column);
+    } else {
+      e_.TensorScalar(out, column, op, -1);
+    }
+    made_.push_back({column, op, out});
+    return out;
+  }
+  Scalar Negated(const Scalar& s) {
+    if (!s.column.present()) return Scalar(-s.imm);
+    return Scalar(Made(s.column, AluOp::kMultiply));
+  }
+
+  // Arithmetic of numbers of rows with constants: two operations an instruction.
+  bool TryNumber(const Instruction* member, const std::vector<const Instruction*>& names,
+                 const std::vector<TileValue>& operands) {
+    AluOp alu = ArithmeticOf(member->opcode());
+    double by = 0;
+    size_t base = names.size();
+    if (member->opcode() == Opcode::kRsqrt) {
+      alu = AluOp::kPower;
+      by = -0.5;
+      base = 0;
+    } else if (alu != AluOp::kBypass) {
+      for (const size_t i : {0, 1}) {
+        if (pending_.contains(names[1 - i]) || !operands[1 - i].is_splat()) continue;
+        if (i == 1 && !Commutes(alu)) continue;
+        base = i;
+        by = operands[1 - i].splat;
+      }
+    }
+    if (base == names.size()) return false;
+    Pending p;
+    const auto waiting = pending_.find(names[base]);
+    if (waiting != pending_.end() && waiting->second.op1 == AluOp::kBypass) {
+      p = waiting->second;
+      p.op1 = alu;
+      p.s1 = by;
+      pending_.erase(waiting);
+    } else {
+      const TileValue value = Resolved(names[base]);
+      if (value.is_splat()) return false;
+      p.base = *value.operand;
+      p.op0 = alu;
+      p.s0 = by;
+    }
+    pending_[member] = p;
+    const auto uses = group_.uses.find(member);
+    if (output_.contains(member) || uses == group_.uses.end() || uses->second != 1)
+      Resolved(member);
+    return true;
   }
 
   TileValue ValueOf(const Instruction* hlo) {
@@ -189,6 +301,12 @@ class Kernel {
       return value;
     }
     const size_t part = group_.leaf.at(hlo);
+    if (group_.number_leaves.contains(hlo)) {
+      Nd numbers = box_.parts[part];
+      numbers.dims.back() = 1;
+      SetNumbers(hlo, LoadOperand(e_, numbers, box_.partition_dims).operand);
+      return values_[hlo];
+    }
     absl::optional<TileValue>& loaded = loaded_[part];
     if (!loaded.has_value()) {
       const LoadedOperand load = LoadOperand(e_, box_.parts[part], box_.partition_dims);
@@ -200,21 +318,26 @@ class Kernel {
     return value;
   }
 
+  DType OutputType(size_t i) const {
+    const auto& [member, part] = group_.outputs[i];
+    return part.has_value() ? group_.parts[*part].dtype : *DeviceType(member->shape.type);
+  }
+
   // The place where a member's result goes, with the type that is wanted there.
   absl::optional<Operand> TargetOf(const Instruction* member) const {
     const auto output = output_.find(member);
     if (output == output_.end()) return absl::nullopt;
     absl::optional<Operand> place = target_(output->second);
-    const DType dtype = group_.parts[group_.outputs[output->second].second].dtype;
+    const DType dtype = OutputType(output->second);
     const auto uses = group_.uses.find(member);
     // Others of the group read it: in its own type.
     if (uses != group_.uses.end() && uses->second > 0 && dtype != *DeviceType(member->shape.type))
       return absl::nullopt;
-    return place.has_value() ? place : New(dtype);
+    return place.has_value() ? place : New(member, dtype);
   }
   Operand ResultOf(const Instruction* member) const {
     const absl::optional<Operand> target = TargetOf(member);
-    return target.has_value() ? *target : New(DType::kF32);
+    return target.has_value() ? *target : New(member, DType::kF32);
   }
   void Set(const Instruction* member, const Operand& operand) { values_[member].operand = operand; }
 
@@ -223,21 +346,46 @@ class Kernel {
     if (found == pending_.end()) return ValueOf(hlo);
     const Pending p = found->second;
     pending_.erase(found);
+    const Instruction* before = e_.SetCurrent(hlo);
     const Operand out = ResultOf(hlo);
-    e_.TensorScalar(out, p.base, p.op0, p.s0, p.op1, p.s1);
-    Set(hlo, out);
+    if (group_.numbers.contains(hlo)) {
+      e_.TensorScalar(out, p.base, p.op0, p.s0, p.op1, p.s1);
+      SetNumbers(hlo, out);
+    } else {
+      const bool scales = p.op0 == AluOp::kMultiply && p.op1 == AluOp::kBypass;
+      const bool on_act = scales && e_.Lighter(box_.free) == Engine::kAct;
+      PerRow({out, p.base}, {p.s0, p.s1},
+             [&](const std::vector<Operand>& t, const std::vector<Scalar>& s) {
+               if (on_act) {
+                 e_.Activate(t[0], t[1], ActFn::kCopy, s[0]);
+               } else {
+                 e_.TensorScalar(t[0], t[1], p.op0, s[0], p.op1, s[1]);
+               }
+             });
+      Set(hlo, out);
+    }
+    e_.SetCurrent(before);
     return values_[hlo];
   }
 
-  bool IsTensor(const TileValue& value) const { return !value.is_splat() && !value.column; }
+  static bool IsTensor(const TileValue& value) {
+    return !value.is_splat() && !value.column && !value.numbers;
+  }
 
-  // fn(base * scale + bias) in one instruction of ACT.
+  absl::optional<ActFn> FnOf(const Instruction* member) const {
+    const auto replaced = group_.replacements.find(member);
+    if (replaced != group_.replacements.end()) return replaced->second.fn;
+    const bool square =
+        member->opcode() == Opcode::kMultiply && member->operand(0) == member->operand(1);
+    return square ? ActFn::kSquare : TableFnOf(member->opcode());
+  }
+
+  // fn(base * scale + bias) in one instruction of ACT, with the sum of the results where the group
+  // wants it.
   bool TryActivate(const Instruction* member, const std::vector<const Instruction*>& names,
                    const std::vector<TileValue>& operands) {
-    const auto replaced = group_.replacements.find(member);
-    const absl::optional<ActFn> fn = replaced != group_.replacements.end()
-                                         ? absl::optional<ActFn>(replaced->second.fn)
-                                         : TableFnOf(member->opcode());
+    const bool replaced = group_.replacements.contains(member);
+    const absl::optional<ActFn> fn = FnOf(member);
     if (!fn.has_value()) return false;
     const auto pending = pending_.find(names[0]);
     Scalar scale = 1;
@@ -246,20 +394,23 @@ class Kernel {
     if (pending != pending_.end()) {
       const Pending& p = pending->second;
       const bool scaled = p.op0 == AluOp::kMultiply;
+      const AluOp shift = scaled ? p.op1 : p.op1 == AluOp::kBypass ? p.op0 : AluOp::kDivide;
       if (scaled) scale = p.s0;
-      if (!scaled && p.op0 == AluOp::kAdd && p.op1 == AluOp::kBypass) {
-        bias = p.s0;
-      } else if (scaled && p.op1 == AluOp::kAdd) {
-        bias = p.s1;
-      } else if (!scaled || p.op1 != AluOp::kBypass) {
-        if (replaced == group_.replacements.end()) return false;
+      if (shift == AluOp::kAdd) {
+        bias = scaled ? p.s1 : p.s0;
+      } else if (shift == AluOp::kSubtract) {
+        bias = Negated(scaled ? p.s1 : p.s0);
+      } else if (shift != AluOp::kBypass) {
+        if (!replaced) return false;
         base = *Resolved(names[0]).operand;
         scale = 1;
       }
       if (!base.present()) base = p.base;
-    } else if (replaced != group_.replacements.end()) {
+    } else if (replaced) {
       TileValue value = operands[0];
       if (!IsTensor(value)) {
+        if (value.numbers) value.operand = Repeated(*value.operand);
+        value.numbers = false;
         value.operand = Materialize(e_, value, DType::kF32, box_.partitions, box_.free);
         value.column = false;
       }
@@ -268,17 +419,29 @@ class Kernel {
       if (!IsTensor(operands[0])) return false;
       base = *operands[0].operand;
     }
-    absl::optional<Operand> column;
-    if (bias.has_value()) {
-      column = bias->column;
-      if (!column->present()) {
-        column = e_.NewTile(DType::kF32, box_.partitions, 1, "bias").all();
-        e_.Memset(*column, bias->imm);
-      }
+    if (bias.has_value() && !bias->column.present()) {
+      const Operand column = e_.NewTile(DType::kF32, box_.partitions, 1, "bias").all();
+      e_.Memset(column, bias->imm);
+      bias = Scalar(column);
     }
     if (pending_.contains(names[0])) pending_.erase(names[0]);
+    std::vector<Scalar> scalars = {scale, bias.value_or(Scalar(0))};
+    const auto sum = sum_.find(member);
+    const bool summed = sum != sum_.end() && (rows_ == 1 || group_.row >= kMinAccumulated);
+    if (summed) {
+      const Operand total = New(sum->second, DType::kF32);
+      e_.Memset(total, 0);
+      SetNumbers(sum->second, total);
+      scalars.push_back(Scalar(total));
+    }
     const Operand out = ResultOf(member);
-    e_.Activate(out, base, *fn, scale, column);
+    PerRow({out, base}, scalars, [&](const std::vector<Operand>& t, const std::vector<Scalar>& s) {
+      const auto column = [&](size_t i) {
+        return i < s.size() && s[i].column.present() ? absl::optional<Operand>(s[i].column)
+                                                     : absl::nullopt;
+      };
+      e_.Activate(t[0], t[1], *fn, s[0], column(1), 0, column(2));
+    });
     Set(member, out);
     return true;
   }
@@ -297,7 +460,10 @@ class Kernel {
       const Pending p = pending->second;
       pending_.erase(pending);
       const Operand out = ResultOf(member);
-      e_.ScalarTensorTensor(out, p.base, p.op0, p.s0, alu, *operands[1 - i].operand);
+      PerRow({out, p.base, *operands[1 - i].operand}, {p.s0},
+             [&](const std::vector<Operand>& t, const std::vector<Scalar>& s) {
+               e_.ScalarTensorTensor(t[0], t[1], p.op0, s[0], alu, t[2]);
+             });
       Set(member, out);
       return true;
     }
@@ -307,21 +473,30 @@ class Kernel {
   // Arithmetic with a number, or one a partition, waits for what comes next.
   bool TryPend(const Instruction* member, const std::vector<const Instruction*>& names,
                const std::vector<TileValue>& operands) {
-    const AluOp alu = ArithmeticOf(member->opcode());
-    if (alu == AluOp::kBypass || output_.contains(member)) return false;
+    const AluOp arithmetic = ArithmeticOf(member->opcode());
     const auto uses = group_.uses.find(member);
-    if (uses == group_.uses.end() || uses->second != 1) return false;
+    const bool read_once =
+        !output_.contains(member) && uses != group_.uses.end() && uses->second == 1;
+    const bool by_number = !pending_.contains(names.back()) && !operands.back().is_splat() &&
+                           !IsTensor(operands.back());
+    // Else the general way does as well.
+    if (arithmetic == AluOp::kBypass || (!read_once && !by_number && rows_ <= 1)) return false;
     for (const int i : {0, 1}) {
       const bool waiting = pending_.contains(names[i]);
       const TileValue& other = operands[1 - i];
       if (pending_.contains(names[1 - i]) || IsTensor(other)) continue;
-      if (i == 1 && !Commutes(alu)) continue;
+      if (i == 1 && !Commutes(arithmetic)) continue;
       if (!waiting && !IsTensor(operands[i])) continue;
-      const Scalar scalar = other.is_splat() ? Scalar(other.splat) : Scalar(*other.operand);
+      if (waiting && pending_[names[i]].op1 != AluOp::kBypass) continue;
+      AluOp alu = arithmetic;
+      Scalar scalar = other.is_splat() ? Scalar(other.splat) : Scalar(*other.operand);
+      if (alu == AluOp::kDivide && !other.is_splat()) {
+        alu = AluOp::kMultiply;
+        scalar = Scalar(Made(*other.operand, AluOp::kDivide));
+      }
       Pending p;
       if (waiting) {
         p = pending_[names[i]];
-        if (p.op1 != AluOp::kBypass) continue;
         p.op1 = alu;
         p.s1 = scalar;
         pending_.erase(names[i]);
@@ -331,6 +506,7 @@ class Kernel {
         p.s0 = scalar;
       }
       pending_[member] = p;
+      if (!read_once) Resolved(member);
       return true;
     }
     return false;
@@ -341,8 +517,11 @@ class Kernel {
     for (size_t i = 0; i < group_.outputs.size(); ++i) {
       const auto& [member, part] = group_.outputs[i];
       const Instruction* before = e_.SetCurrent(member);
-      const TileValue value = Resolved(member);
-      const DType dtype = group_.parts[part].dtype;
+      TileValue value = Resolved(member);
+      if (group_.numbers.contains(member) && !value.is_splat())
+        value.column = value.numbers = false;
+      const int64_t free = OutputElements(group_, member, box_.free);
+      const DType dtype = OutputType(i);
       const absl::optional<Operand> target = target_(i);
       const bool in_place = IsTensor(value) && value.operand->dtype == dtype &&
                             !e_.InPsum(*value.operand) &&
@@ -350,11 +529,11 @@ class Kernel {
       if (in_place) {
         results.push_back(*value.operand);
       } else if (!target.has_value() && (value.is_splat() || value.column)) {
-        results.push_back(Materialize(e_, value, dtype, box_.partitions, box_.free));
+        results.push_back(Materialize(e_, value, dtype, box_.partitions, free));
       } else {
-        const Operand out = target.has_value() ? *target : New(dtype);
-        Operand from = IsTensor(value) ? *value.operand
-                                       : Materialize(e_, value, dtype, box_.partitions, box_.free);
+        const Operand out = target.has_value() ? *target : New(member, dtype);
+        Operand from =
+            IsTensor(value) ? *value.operand : Materialize(e_, value, dtype, box_.partitions, free);
         e_.Copy(out, from);
         results.push_back(out);
       }
@@ -367,105 +546,28 @@ class Kernel {
   Emitter& e_;
   const Group& group_;
   const TileBox& box_;
+  int64_t rows_ = 1;  // of a partition
   absl::optional<Operand> produced_;
   const std::function<absl::optional<Operand>(size_t)>& target_;
   absl::flat_hash_map<const Instruction*, TileValue> values_;
   absl::flat_hash_map<const Instruction*, Pending> pending_;
   absl::flat_hash_map<const Instruction*, size_t> output_;
+  absl::flat_hash_map<const Instruction*, const Instruction*> sum_;  // of a member: who sums it
+  struct MadeNumber {
+    Operand from;
+    AluOp op;
+    Operand made;
+  };
+  std::vector<MadeNumber> made_;
   absl::flat_hash_map<size_t, absl::optional<TileValue>> loaded_;
 };
 
 }  // namespace
 
-DType ResultType(const Emitter& e, const Instruction& hlo) {
-  const DType own = *DeviceType(hlo.shape.type);
-  if (own != DType::kF32 || e.options().auto_cast == AutoCast::kNone) return own;
-  std::vector<const Instruction*> pending = {&hlo};
-  for (size_t i = 0; i < pending.size(); ++i) {
-    if (pending[i]->IsRoot() || pending[i]->uses().empty()) return own;
-    for (const hlo::Use& use : pending[i]->uses()) {
-      switch (use.user->opcode()) {
-        case Opcode::kDot:
-          break;
-        case Opcode::kReshape:
-        case Opcode::kBitcast:
-        case Opcode::kTranspose:
-        case Opcode::kSlice:
-          pending.push_back(use.user);
-          break;
-        default:
-          return own;
-      }
-    }
-  }
-  return e.options().auto_cast_type == AutoCastType::kFp16 ? DType::kF16 : DType::kBf16;
-}
-
-absl::StatusOr<Group> CollectGroup(Emitter& e, const Unit& unit) {
-  const absl::flat_hash_set<const Instruction*> members(unit.members.begin(), unit.members.end());
-  const Dims& dims = unit.members[0]->shape.dims;
-  Group group;
-  absl::flat_hash_set<const Instruction*> needed;
-  std::vector<const Instruction*> outside;
-  for (const Instruction* member : unit.members) {
-    bool read_outside = member->IsRoot();
-    for (const hlo::Use& use : member->uses())
-      read_outside = read_outside || !members.contains(use.user);
-    if (read_outside) {
-      outside.push_back(member);
-      needed.insert(member);
-    }
-  }
-  const Matcher matcher(e);
-  for (auto member = unit.members.rbegin(); member != unit.members.rend(); ++member) {
-    if (!needed.contains(*member)) continue;
-    if (const absl::optional<Replacement> r = matcher.Match(**member); r.has_value()) {
-      group.replacements[*member] = *r;
-    }
-    for (const Instruction* operand : OperandsOf(group, *member)) {
-      if (members.contains(operand)) needed.insert(operand);
-      ++group.uses[operand];
-    }
-    group.members.push_back(*member);
-  }
-  std::reverse(group.members.begin(), group.members.end());
-  for (const Instruction* member : group.members) {
-    for (const Instruction* operand : OperandsOf(group, member)) {
-      if (members.contains(operand) || group.leaf.contains(operand) ||
-          group.splats.contains(operand))
-        continue;
-      if (unit.producer != nullptr && BehindReshapes(operand) == unit.producer) {
-        group.produced[operand] = true;
-        continue;
-      }
-      if (const absl::optional<double> splat = e.Splat(operand); splat.has_value()) {
-        TileValue& value = group.splats[operand];
-        value.splat = *splat;
-        if (!hlo::IsFloating(operand->shape.type)) {
-          value.splat_int = Emitter::ConstantOf(operand)->GetAsInt64(0);
-        }
-        continue;
-      }
-      absl::StatusOr<Nd> view = e.View(operand);
-      if (!view.ok()) return view.status();
-      const Nd nd = view->dims == dims ? *view : BroadcastNd(*view, dims, {});
-      size_t part = 0;
-      while (part < group.parts.size() && !SameBytes(group.parts[part], nd)) ++part;
-      if (part == group.parts.size()) group.parts.push_back(nd);
-      group.leaf[operand] = part;
-    }
-  }
-  for (const Instruction* member : outside) {
-    group.outputs.push_back({member, group.parts.size()});
-    group.parts.push_back(e.NewResult(*member, 0, ResultType(e, *member)));
-  }
-  return group;
-}
-
 absl::StatusOr<std::vector<Operand>> EmitGroup(
-    Emitter& e, const Group& group, const TileBox& box, absl::optional<Operand> produced,
+    Emitter& e, const Group& group, const TileBox& box, const GivenValues& given,
     const std::function<absl::optional<Operand>(size_t)>& target) {
-  return Kernel(e, group, box, std::move(produced), target).Run();
+  return Kernel(e, group, box, given, target).Run();
 }
 
 }  // namespace glia::compiler

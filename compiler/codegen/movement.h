@@ -12,6 +12,11 @@ namespace glia::compiler {
 // types) or `splat_int` (integers and pred).
 void Fill(Emitter& e, const Nd& target, const Nd* scalar, double splat, int64_t splat_int);
 
+// Copies floats between arrays in HBM by way of SBUF, turned on the tensor engine, if rows run
+// along different dims: a transfer would move single elements. False, and nothing done, where that
+// is not so.
+bool CopyTurned(Emitter& e, const Nd& dst, const Nd& src);
+
 }  // namespace glia::compiler
 
 #endif  // GLIA_COMPILER_CODEGEN_MOVEMENT_H_

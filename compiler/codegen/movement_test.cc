@@ -24,6 +24,18 @@ const Case kCases[] = {
     {"scalar", "x = f32[] parameter(0) ROOT y = f32[] cosine(x)"},
     {"empty", "x = f32[0,5] parameter(0) ROOT y = f32[0,5] cosine(x)"},
     {"transpose", "x = f32[70,90] parameter(0) ROOT y = f32[90,70] transpose(x), dimensions={1,0}"},
+    {"transpose of long rows",
+     "x = f32[3,5000] parameter(0) y = f32[2100,300] parameter(1) a = f32[5000,3] transpose(x), "
+     "dimensions={1,0} b = f32[300,2100] transpose(y), dimensions={1,0} ROOT t = (f32[5000,3], "
+     "f32[300,2100]) tuple(a, b)"},
+    {"transpose of several",
+     "x = bf16[5,17,200,4] parameter(0) y = f16[300,9,20] parameter(1) z = f32[40,7,3,50] "
+     "parameter(2) a = bf16[200,17,4,5] transpose(x), dimensions={2,1,3,0} b = f16[20,300,9] "
+     "transpose(y), dimensions={2,0,1} c = f32[50,3,7,40] transpose(z), dimensions={3,2,1,0} "
+     "ROOT t = (bf16[200,17,4,5], f16[20,300,9], f32[50,3,7,40]) tuple(a, b, c)"},
+    {"concatenation of a transpose",
+     "x = f32[130,197] parameter(0) y = f32[1,130] parameter(1) t = f32[197,130] transpose(x), "
+     "dimensions={1,0} ROOT c = f32[198,130] concatenate(y, t), dimensions={0}"},
     {"transpose of many dims",
      "x = s8[2,3,4,5,6,7] parameter(0) ROOT y = s8[7,2,6,3,5,4] transpose(x), "
      "dimensions={5,0,4,1,3,2}"},

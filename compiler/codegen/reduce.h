@@ -19,6 +19,8 @@ struct ReduceOp {
   const hlo::Computation* computation = nullptr;
 };
 ReduceOp ClassifyReducer(const hlo::Computation& computation);
+// Whether op(init, x) is x for all x.
+bool IsNeutral(hlo::Opcode opcode, const hlo::Instruction* init, DType dtype);
 
 // Of x [kept dims..., reduced dims...] to out [kept dims...]; one array each, or several reduced
 // together.

@@ -3,6 +3,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "compiler/codegen/codegen_testing.h"
+#include "device_sim/executor.h"
 #include "serialization/hlo/text.h"
 
 namespace glia::compiler {
@@ -165,6 +166,52 @@ ENTRY main {
   ASSERT_TRUE(neff.ok());
   ASSERT_EQ(neff->files.size(), 1u);
   EXPECT_EQ(static_cast<const void*>(neff->files.begin()->second.data()), bytes);
+}
+
+// Blocks of rows that the tensor engine, then the others work on, one after the other as emitted.
+constexpr char kPipeline[] = R"(HloModule pipeline
+max { a = f32[] parameter(0)
+  b = f32[] parameter(1)
+  ROOT c = f32[] maximum(a, b) }
+ENTRY main {
+  x = f32[1024,512] parameter(0)
+  w = f32[512,512] parameter(1)
+  v = f32[512,512] parameter(2)
+  inf = f32[] constant(-inf)
+  d = f32[1024,512] dot(x, w), lhs_contracting_dims={1}, rhs_contracting_dims={0}
+  m = f32[1024] reduce(d, inf), dimensions={1}, to_apply=max
+  mb = f32[1024,512] broadcast(m), dimensions={0}
+  s = f32[1024,512] subtract(d, mb)
+  t = f32[1024,512] tanh(s)
+  u = f32[1024,512] multiply(t, d)
+  ROOT y = f32[1024,512] dot(u, v), lhs_contracting_dims={1}, rhs_contracting_dims={0}
+})";
+
+TEST(ListScheduleTest, KeepsEnginesBusy) {
+  CodegenOptions options;
+  options.auto_cast = AutoCast::kMatmult;
+  std::vector<int64_t> time;
+  for (const int optlevel : {1, 2, 3}) {
+    options.optlevel = optlevel;
+    GLIA_EXPECT_OK(CheckText(kPipeline, 1, {50, 0.1}, options));
+    const auto neff = Compile(kPipeline, options);
+    ASSERT_TRUE(neff.ok()) << neff.status().message();
+    time.push_back(device::ComputeTiming(neff->program).segments[0].duration_ps);
+  }
+  EXPECT_LT(time[1], time[0] * 95 / 100);
+  EXPECT_LT(time[2], time[0] * 95 / 100);
+}
+
+// The order changes nothing for spilled programs, whose order stays, and for control flow.
+TEST(ListScheduleTest, EveryLevelIsRight) {
+  CodegenOptions options;
+  for (const int optlevel : {1, 3}) {
+    options.optlevel = optlevel;
+    options.sbuf_partition_bytes = isa::kSbufPartitionBytes;
+    GLIA_EXPECT_OK(CheckText(ManyLive(20), 1, {}, options));
+    options.sbuf_partition_bytes = 12 * 1024;
+    GLIA_EXPECT_OK(CheckText(ManyLive(20), 1, {}, options));
+  }
 }
 
 }  // namespace

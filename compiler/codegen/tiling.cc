@@ -198,6 +198,58 @@ void ForEachTile(std::vector<Nd> parts, int64_t max_free,
   Tiler(max_free, element_bytes, f).Run(std::move(parts), row);
 }
 
+void ForEachRows(std::vector<Nd> parts, int64_t max_free,
+                 const std::function<void(const TileBox&)>& f) {
+  const int64_t n = parts[0].dims.back();
+  // The dims of the rows, merged where they are one in all parts.
+  Dims lead = parts[0].dims;
+  lead.pop_back();
+  std::vector<Dims> strides;
+  std::vector<Dims*> pointers;
+  for (const Nd& part : parts) strides.emplace_back(part.strides.begin(), part.strides.end() - 1);
+  for (Dims& s : strides) pointers.push_back(&s);
+  Collapse(&lead, pointers);
+  for (size_t i = 0; i < parts.size(); ++i) {
+    const int64_t last = parts[i].strides.back();
+    parts[i].dims = lead;
+    parts[i].strides = strides[i];
+    parts[i] = InsertDim(parts[i], parts[i].rank(), n, last);
+  }
+  // The longest of them goes on the partitions.
+  const auto at = static_cast<int64_t>(std::max_element(lead.begin(), lead.end()) - lead.begin());
+  for (Nd& part : parts) {
+    Dims order = {at};
+    for (int64_t d = 0; d < part.rank(); ++d) {
+      if (d != at) order.push_back(d);
+    }
+    part = TransposeNd(part, order);
+  }
+  Dims block = parts[0].dims;
+  block[0] = CeilDiv(block[0], CeilDiv(block[0], isa::kPartitions));
+  int64_t left = std::max<int64_t>(1, max_free / n);
+  for (size_t d = block.size() - 1; d-- > 1;) {
+    block[d] = CeilDiv(block[d], CeilDiv(block[d], std::min(block[d], left)));
+    left = std::max<int64_t>(1, left / block[d]);
+  }
+  const Dims& dims = parts[0].dims;
+  Dims start(dims.size(), 0), size(dims.size());
+  while (true) {
+    for (size_t d = 0; d < dims.size(); ++d) size[d] = std::min(block[d], dims[d] - start[d]);
+    TileBox box;
+    for (const Nd& part : parts) box.parts.push_back(SliceNd(part, start, size));
+    box.partitions = static_cast<int>(size[0]);
+    box.free = Product(size) / size[0];
+    f(box);
+    size_t d = dims.size();
+    while (d-- > 0) {
+      start[d] += block[d];
+      if (start[d] < dims[d]) break;
+      start[d] = 0;
+      if (d == 0) return;
+    }
+  }
+}
+
 absl::optional<Tile> WholeTile(const Emitter& e, const Operand& o) {
   if (e.InPsum(o) || o.offset != 0 || o.partition != 0) return absl::nullopt;
   for (int d = 0; d < isa::kFreeDims - 1; ++d) {
@@ -255,6 +307,13 @@ LoadedOperand LoadOperand(Emitter& e, const Nd& nd, int partition_dims) {
     sizes = {free};
     strides = {1};
   }
+  if (partition_dims == 1 && loaded.elements() == loaded.dims[0]) {
+    if (const absl::optional<Operand> column = e.ConstantColumn(loaded); column.has_value()) {
+      result.column = free > 1;
+      result.operand = *column;
+      return result;
+    }
+  }
   const Tile tile = e.LoadShared(loaded, partition_dims);
   if (free > 1 && sizes.size() == 1 && strides[0] == 0) {
     result.column = true;
@@ -262,6 +321,49 @@ LoadedOperand LoadOperand(Emitter& e, const Nd& nd, int partition_dims) {
     return result;
   }
   result.operand = tile.pattern(tile.partitions, 0, sizes, strides);
+  return result;
+}
+
+Operand Chunk(Operand o, int64_t number, int64_t count) {
+  for (int d = isa::kFreeDims - 1; d >= 0; --d) {
+    const int64_t take = std::min<int64_t>(count, o.size[d]);
+    const int64_t chunks = o.size[d] / take;
+    const int64_t start = number % chunks * take;
+    number /= chunks;
+    count /= take;
+    o.offset += static_cast<uint32_t>(start * o.stride[d] * isa::DTypeBytes(o.dtype));
+    o.size[d] = static_cast<uint16_t>(take);
+    if (take == 1) o.stride[d] = 0;
+  }
+  return o;
+}
+
+absl::optional<Operand> SplitChunks(const Operand& o, int64_t count, int* inner) {
+  Dims sizes, strides;
+  for (int d = 0; d < isa::kFreeDims; ++d) {
+    sizes.push_back(o.size[d]);
+    strides.push_back(o.stride[d]);
+  }
+  Collapse(&sizes, {&strides});
+  size_t d = sizes.size();
+  int64_t product = 1;
+  while (product < count) product *= sizes[--d];
+  if (product > count) {
+    const int64_t outer = product / count;
+    sizes.insert(sizes.begin() + static_cast<ptrdiff_t>(d), outer);
+    strides.insert(strides.begin() + static_cast<ptrdiff_t>(d),
+                   strides[d] * (sizes[d + 1] / outer));
+    sizes[d + 1] /= outer;
+    ++d;
+  }
+  if (sizes.size() > static_cast<size_t>(isa::kFreeDims)) return absl::nullopt;
+  *inner = static_cast<int>(sizes.size() - d);
+  Operand result = o;
+  const size_t unused = isa::kFreeDims - sizes.size();
+  for (size_t i = 0; i < static_cast<size_t>(isa::kFreeDims); ++i) {
+    result.size[i] = i < unused ? uint16_t{1} : static_cast<uint16_t>(sizes[i - unused]);
+    result.stride[i] = i < unused ? int16_t{0} : static_cast<int16_t>(strides[i - unused]);
+  }
   return result;
 }
 

@@ -28,6 +28,10 @@ struct TileBox {
 void ForEachTile(std::vector<Nd> parts, int64_t max_free,
                  const std::function<void(const TileBox&)>& f, int64_t row = 0);
 
+// The same for arrays whose last dim stays whole in a partition, as the last of the free dims.
+void ForEachRows(std::vector<Nd> parts, int64_t max_free,
+                 const std::function<void(const TileBox&)>& f);
+
 // A tile operand read from HBM through the emitter's cache. Dims that repeat (stride 0) are not
 // loaded but repeated by the operand's own pattern.
 struct LoadedOperand {
@@ -41,6 +45,13 @@ absl::optional<Tile> WholeTile(const Emitter& e, const Operand& operand);
 
 // The tile as DMA sees it under dims [partition dims ..., free dims ...].
 Nd TileNd(const Tile& tile, Dims dims, int partition_dims);
+
+// Elements [number * count, ... + count) of the free ones, in row-major order; `count` must be a
+// product of inner dims, the outermost of them perhaps in part.
+Operand Chunk(Operand operand, int64_t number, int64_t count);
+// The same elements with a dim boundary between chunks of `count`; nothing if that needs a fifth
+// dim. `inner` becomes the number of dims of a chunk.
+absl::optional<Operand> SplitChunks(const Operand& operand, int64_t count, int* inner);
 
 }  // namespace glia::compiler
 
