@@ -21,65 +21,58 @@ using isa::Variable;
 using isa::VariableKind;
 
 constexpr int64_t kAlignment = 64;
-// A tile that lives longer, in instructions, is kept out of the way of the others.
-constexpr int64_t kLongLife = 96;
 constexpr int64_t kNever = INT64_MAX;
+// Tiles of one stretch of so many instructions go round within the same part of SBUF.
+constexpr int32_t kStretch = 512;
+constexpr int64_t kSpareBytes = 16 * 1024;
 
 // Addresses in one memory: blocks in use, by start.
 class Arena {
  public:
   Arena(int64_t size, int64_t alignment) : size_(size), alignment_(alignment) {}
 
-  enum class Where {
-    kNext,    // after the last one given, going round
-    kTop,     // for what stays long
-    kBottom,  // the first that fits
+  // A place that others go round in.
+  struct Ring {
+    int64_t low = 0, high = 0;
+    int64_t cursor = 0;  // behind the last one given
   };
-  // A free place, or -1.
-  int64_t Take(int64_t bytes, Where where) {
+  // A free place within the ring, after the last one given; or -1.
+  int64_t Take(int64_t bytes, Ring* ring) {
     bytes = Round(bytes);
-    const int64_t at = where == Where::kTop    ? FromTop(bytes)
-                       : where == Where::kNext ? FromCursor(bytes)
-                                               : FirstFit(0, bytes);
+    int64_t at = ring->cursor >= ring->low ? FirstFit(ring->cursor, bytes, ring->high) : -1;
+    if (at < 0) at = FirstFit(ring->low, bytes, ring->high);
     if (at < 0) return -1;
     used_[at] = bytes;
-    if (where == Where::kNext) cursor_ = at + bytes;
+    ring->cursor = at + bytes;
     return at;
   }
+  // The first free place, or -1.
+  int64_t TakeFirst(int64_t bytes) {
+    const int64_t at = FirstFit(0, Round(bytes), size_);
+    if (at >= 0) used_[at] = Round(bytes);
+    return at;
+  }
+  int64_t size() const { return size_; }
   void Free(int64_t at) { used_.erase(at); }
 
  private:
   int64_t Round(int64_t bytes) const { return (bytes + alignment_ - 1) / alignment_ * alignment_; }
 
-  int64_t FirstFit(int64_t from, int64_t bytes) const {
+  int64_t FirstFit(int64_t from, int64_t bytes, int64_t end) const {
     int64_t at = from;
     auto it = used_.upper_bound(from);
     if (it != used_.begin()) {
       const auto before = std::prev(it);
       at = std::max(at, before->first + before->second);
     }
-    for (; it != used_.end(); ++it) {
+    for (; it != used_.end() && it->first < end; ++it) {
       if (it->first - at >= bytes) return at;
       at = it->first + it->second;
     }
-    return size_ - at >= bytes ? at : -1;
+    return end - at >= bytes ? at : -1;
   }
-  int64_t FromCursor(int64_t bytes) const {
-    const int64_t at = FirstFit(cursor_, bytes);
-    return at >= 0 ? at : FirstFit(0, bytes);
-  }
-  int64_t FromTop(int64_t bytes) const {
-    int64_t end = size_;
-    for (auto it = used_.rbegin(); it != used_.rend(); ++it) {
-      if (end - (it->first + it->second) >= bytes) return (end - bytes) / alignment_ * alignment_;
-      end = it->first;
-    }
-    return end >= bytes ? (end - bytes) / alignment_ * alignment_ : -1;
-  }
-
   const int64_t size_;
   const int64_t alignment_;
-  int64_t cursor_ = 0;
   std::map<int64_t, int64_t> used_;
 };
 
@@ -131,6 +124,11 @@ class SegmentAllocator {
     CollectLifetimes();
     Arena sbuf(sbuf_bytes_, kAlignment);
     Arena psum(isa::kPsumPartitionBytes, isa::kPsumBankBytes);
+    Arena::Ring banks = {0, psum.size(), 0};
+    // Constants go round where the others leave room, so that many of them come in ahead of their
+    // use, however the others come and go.
+    Arena::Ring constants, others, everywhere = {0, sbuf.size(), 0};
+    const std::vector<int64_t> room = RoomForOthers();
     std::vector<uint32_t> live;  // in SBUF, that may be spilled
     std::multimap<int32_t, uint32_t> ends;
     size_t next = 0;
@@ -141,21 +139,25 @@ class SegmentAllocator {
         Lifetime& life = lives_[var];
         const Variable& v = program_.variables[var];
         if (v.kind == VariableKind::kPsum) {
-          life.address = psum.Take(v.partition_bytes, Arena::Where::kNext);
+          life.address = psum.Take(v.partition_bytes, &banks);
           if (life.address < 0) {
             return absl::InternalError(absl::StrCat("more than ", isa::kPsumBanks,
                                                     " PSUM tiles in use at instruction ", p));
           }
         } else {
-          // Without rotation, the small tiles of spilled ones pack: each goes before the next
-          // instruction's.
-          // Constants go round whatever their lives: at one end of SBUF the load of one layer's
-          // would wait until the layer before is done with its own, and all loads after it with it.
-          const bool stays = life.accesses.back() - p > kLongLife && !LoadsConstant(p);
-          const Arena::Where where = life.pinned ? Arena::Where::kBottom
-                                     : stays     ? Arena::Where::kTop
-                                                 : Arena::Where::kNext;
-          while (!life.spilled && (life.address = sbuf.Take(v.partition_bytes, where)) < 0) {
+          others.low = constants.high =
+              std::max<int64_t>(0, sbuf.size() - room[static_cast<size_t>(p / kStretch)]) /
+              kAlignment * kAlignment;
+          others.high = sbuf.size();
+          Arena::Ring* ring = LoadsConstant(p) ? &constants : &others;
+          const auto take = [&] {
+            // Without rotation, the small tiles of spilled ones pack: each goes before the next
+            // instruction's.
+            if (life.pinned) return sbuf.TakeFirst(v.partition_bytes);
+            const int64_t at = sbuf.Take(v.partition_bytes, ring);
+            return at >= 0 ? at : sbuf.Take(v.partition_bytes, &everywhere);
+          };
+          while (!life.spilled && (life.address = take()) < 0) {
             const uint32_t victim = Victim(var, live, p);
             if (victim == UINT32_MAX) {
               // The next pass finds room where the spilled tiles of this one were.
@@ -190,6 +192,29 @@ class SegmentAllocator {
     if (any_spilled_) return false;
     for (const auto& [var, life] : lives_) program_.variables[var].address = life.address;
     return true;
+  }
+
+  // By stretch: bytes in which the tiles that hold no constants find place, with some to spare, so
+  // that what is freed lies still for a while.
+  std::vector<int64_t> RoomForOthers() const {
+    const int64_t count = static_cast<int64_t>(segment_.instructions.size());
+    std::vector<int64_t> change(static_cast<size_t>(count) + 1, 0);
+    for (const auto& [var, life] : lives_) {
+      const Variable& v = program_.variables[var];
+      if (v.kind == VariableKind::kPsum || life.spilled || LoadsConstant(life.accesses.front())) {
+        continue;
+      }
+      change[static_cast<size_t>(life.accesses.front())] += v.partition_bytes;
+      change[static_cast<size_t>(life.accesses.back()) + 1] -= v.partition_bytes;
+    }
+    std::vector<int64_t> most(static_cast<size_t>(count / kStretch) + 1, 0);
+    int64_t now = 0;
+    for (int64_t p = 0; p < count; ++p) {
+      now += change[static_cast<size_t>(p)];
+      int64_t& stretch = most[static_cast<size_t>(p / kStretch)];
+      stretch = std::max(stretch, now + now / 4 + kSpareBytes);
+    }
+    return most;
   }
 
   bool LoadsConstant(int32_t position) const {
