@@ -51,6 +51,16 @@ ConvInput LoadConvInput(Emitter& e, const ConvProblem& p, const Nd& x, const Win
     use(*within);
     return result;
   }
+  // Nearly whole rows and images come whole: fewer and longer runs for the transfer.
+  for (int a = kWindowAxes - 1; a >= 0; --a) {
+    const int64_t in = p.axes[a].in, count = result.dims[a + 1];
+    const int64_t all = Product(result.dims) / count * in;
+    if (count == in || count * 4 < in * 3 || all * part.element_bytes() > kMaxTileBytes) continue;
+    result.first[a + 1] = 0;
+    result.dims[a + 1] = in;
+  }
+  part = x;
+  for (int d = 0; d < 4; ++d) part = SliceDim(part, d + 1, result.first[d], result.dims[d]);
   result.steps = DenseSteps(result.dims);
   if (const absl::optional<Tile> found = e.FindShared(part, 1, type); found.has_value()) {
     result.tile = *found;

@@ -31,16 +31,58 @@ AluOp ChainOp(Opcode opcode) {
   }
 }
 
-bool Rounds(const hlo::Use& use, const CodegenOptions& options) {
+// Slices and concatenations between a value and what reads it: of groups of images.
+constexpr int kMaxParts = 4;
+
+bool AllRound(const Instruction& value, const CodegenOptions& options, int parts);
+
+bool Rounds(const hlo::Use& use, const CodegenOptions& options, int parts) {
   const Instruction& user = *use.user;
   if (user.opcode() == Opcode::kConvolution) {
     // Depthwise ones run in fp32 on the vector engines.
     return user.operand(0)->shape.type == hlo::kF32 && user.operand(0) != user.operand(1) &&
            use.operand_index == 0 && !IsDepthwise(user);
   }
+  if (user.opcode() == Opcode::kSlice || user.opcode() == Opcode::kConcatenate) {
+    return parts < kMaxParts && AllRound(user, options, parts + 1);
+  }
   if (user.opcode() != Opcode::kReduceWindow || user.operand_count() != 2) return false;
   const AluOp op = ClassifyReducer(*user.to_apply()).alu;
-  return use.operand_index == 0 && op == AluOp::kMax && OnlyRounded(user, options);
+  return use.operand_index == 0 && op == AluOp::kMax && AllRound(user, options, parts + 1);
+}
+
+bool AllRound(const Instruction& value, const CodegenOptions& options, int parts) {
+  if (options.auto_cast == AutoCast::kNone || value.IsRoot() || value.uses().empty()) return false;
+  if (!value.shape.IsArray() || value.shape.type != hlo::kF32) return false;
+  return std::all_of(value.uses().begin(), value.uses().end(),
+                     [&](const hlo::Use& use) { return Rounds(use, options, parts); });
+}
+
+bool SomeRound(const Instruction& value, const CodegenOptions& options, int parts) {
+  if (options.auto_cast == AutoCast::kNone || !value.shape.IsArray() ||
+      value.shape.type != hlo::kF32) {
+    return false;
+  }
+  return std::any_of(value.uses().begin(), value.uses().end(), [&](const hlo::Use& use) {
+    const Opcode opcode = use.user->opcode();
+    if (opcode == Opcode::kSlice || opcode == Opcode::kConcatenate) {
+      return parts < kMaxParts && SomeRound(*use.user, options, parts + 1);
+    }
+    return opcode == Opcode::kConvolution && Rounds(use, options, parts);
+  });
+}
+
+const Instruction* FindConvolution(const Instruction& value, int parts) {
+  for (const hlo::Use& use : value.uses()) {
+    const Opcode opcode = use.user->opcode();
+    if (opcode == Opcode::kConvolution && use.operand_index == 0) return use.user;
+    if (parts == kMaxParts || (opcode != Opcode::kSlice && opcode != Opcode::kConcatenate)) {
+      continue;
+    }
+    const Instruction* found = FindConvolution(*use.user, parts + 1);
+    if (found != nullptr) return found;
+  }
+  return nullptr;
 }
 
 }  // namespace
@@ -50,20 +92,14 @@ DType RoundedType(const CodegenOptions& options) {
   return options.auto_cast_type == AutoCastType::kFp16 ? DType::kF16 : DType::kBf16;
 }
 
+const Instruction* ConvolutionOf(const Instruction& value) { return FindConvolution(value, 0); }
+
 bool OnlyRounded(const Instruction& value, const CodegenOptions& options) {
-  if (options.auto_cast == AutoCast::kNone || value.IsRoot() || value.uses().empty()) return false;
-  if (!value.shape.IsArray() || value.shape.type != hlo::kF32) return false;
-  return std::all_of(value.uses().begin(), value.uses().end(),
-                     [&](const hlo::Use& use) { return Rounds(use, options); });
+  return AllRound(value, options, 0);
 }
 
 bool SomeRounded(const Instruction& value, const CodegenOptions& options) {
-  if (options.auto_cast == AutoCast::kNone || !value.shape.IsArray() ||
-      value.shape.type != hlo::kF32)
-    return false;
-  return std::any_of(value.uses().begin(), value.uses().end(), [&](const hlo::Use& use) {
-    return use.user->opcode() == Opcode::kConvolution && Rounds(use, options);
-  });
+  return SomeRound(value, options, 0);
 }
 
 absl::Status ConvEpilogue::Bind(const std::function<Nd(const Nd&)>& arrange, bool folds) {
@@ -177,6 +213,10 @@ void ConvEpilogue::Start(const WindowBlock& block, int64_t c0, int64_t count,
   for (Output& output : outputs_) {
     output.result =
         e_.NewTile(output.nd.dtype, static_cast<int>(count), block.outputs(), output.hlo->name());
+    if (output.rounds) {
+      output.rounded = e_.NewTile(RoundedType(e_.options()), static_cast<int>(count),
+                                  block.outputs(), output.hlo->name());
+    }
   }
 }
 
@@ -249,7 +289,10 @@ Operand ConvEpilogue::Settle(const Value& value, const Operand* to, DType dtype,
                     !links[rest].scalar.column.present() && links[rest].scalar.imm == 0;
   const bool by_act =
       isa::IsFloat(in.dtype) && isa::IsFloat(out.dtype) && value.count == rest + (relu ? 1 : 0);
-  if (by_act && e_.Lighter(free) == Engine::kAct) {
+  // DVE and ACT cannot read PSUM at once, and ACT is the faster.
+  const bool psum = e_.InPsum(in);
+  if (by_act && psum) e_.AddLoad(Engine::kAct, free);
+  if (by_act && (psum || e_.Lighter(free) == Engine::kAct)) {
     e_.Activate(out, in, relu ? ActFn::kRelu : ActFn::kCopy, 1,
                 adds ? absl::optional<Operand>(links[0].scalar.column) : absl::nullopt, 0,
                 absl::nullopt, Engine::kAct);
@@ -379,6 +422,11 @@ void ConvEpilogue::Finish(const Tile& sum, const WindowBlock& part) {
         result.value = TileValue();
         result.value.operand = Materialize(e_, v, dtype, partitions, free);
       }
+      // What the next convolution waits for comes first.
+      absl::optional<Operand> rounded;
+      if (output->rounds) rounded = PartOf(output->rounded, part);
+      const bool psum = e_.InPsum(*result.value.operand);
+      if (rounded.has_value() && !psum) Settle(result, &*rounded, rounded->dtype, partitions, free);
       if (result.count > 0 || std::memcmp(&*result.value.operand, &*to, sizeof(Operand)) != 0) {
         const bool exact = to->dtype == dtype;
         const Operand settled = Settle(result, &*to, to->dtype, partitions, free);
@@ -387,6 +435,11 @@ void ConvEpilogue::Finish(const Tile& sum, const WindowBlock& part) {
           result = Value();
           result.value.operand = settled;
         }
+      }
+      if (rounded.has_value() && psum) {
+        Value whole;
+        whole.value.operand = *to;
+        Settle(whole, &*rounded, rounded->dtype, partitions, free);
       }
     }
     values[member] = result;
@@ -399,15 +452,7 @@ void ConvEpilogue::End() {
     const Instruction* before = e_.SetCurrent(output.hlo);
     const Nd part = block_.Of(SliceDim(TransposeNd(output.nd, {1, 0, 2, 3, 4}), 0, c0_, count_));
     e_.Store(part, 1, output.result);
-    if (output.rounds) {
-      const Tile rounded = e_.NewTile(RoundedType(e_.options()), output.result.partitions,
-                                      output.result.free, "rounded");
-      Value whole;
-      whole.value.operand = output.result.all();
-      const Operand to = rounded.all();
-      Settle(whole, &to, to.dtype, rounded.partitions, rounded.free);
-      e_.KeepShared(part, 1, rounded);
-    }
+    if (output.rounds) e_.KeepShared(part, 1, output.rounded);
     e_.SetCurrent(before);
   }
 }

@@ -74,6 +74,7 @@ class ConvEpilogue {
     Nd nd;                // [N, C, axes]
     bool rounds = false;  // convolutions also read it in their own type
     Tile result;
+    Tile rounded;  // if it rounds
   };
 
   absl::Status AddLeaf(const hlo::Instruction* operand,
@@ -105,6 +106,9 @@ class ConvEpilogue {
 bool OnlyRounded(const hlo::Instruction& value, const CodegenOptions& options);
 // Whether some reader is.
 bool SomeRounded(const hlo::Instruction& value, const CodegenOptions& options);
+// A convolution of the value, or of a part of it, or of what it is a part of; null if there is
+// none.
+const hlo::Instruction* ConvolutionOf(const hlo::Instruction& value);
 // The type that convolutions of fp32 values round to.
 DType RoundedType(const CodegenOptions& options);
 

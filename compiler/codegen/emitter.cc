@@ -184,6 +184,25 @@ Nd Emitter::NewResult(const Instruction& hlo, int64_t leaf, absl::optional<DType
 
 Nd Emitter::NewImages(const Instruction& hlo, int64_t channel_dim, DType dtype) {
   if (output_of_.contains(&hlo)) return NewResult(hlo);
+  // A part of a concatenation is made where that has it.
+  const auto part_of = std::find_if(hlo.uses().begin(), hlo.uses().end(), [](const hlo::Use& use) {
+    return use.user->opcode() == Opcode::kConcatenate;
+  });
+  if (part_of != hlo.uses().end()) {
+    const Instruction& all = *part_of->user;
+    const absl::optional<Nd> made = MadeInPlace(all);
+    const Nd whole = made.has_value() ? *made : NewImages(all, channel_dim, dtype);
+    if (whole.dtype == dtype) {
+      const int64_t dim = all.dimensions[0];
+      int64_t start = 0;
+      for (int64_t i = 0; i < part_of->operand_index; ++i) {
+        start += all.operand(i)->shape.dim(dim);
+      }
+      const Nd part = SliceDim(whole, dim, start, hlo.shape.dim(dim));
+      SetLeaves(hlo, {part});
+      return part;
+    }
+  }
   Dims order = {channel_dim}, back(hlo.shape.dims.size());
   for (int64_t d = 0; d < static_cast<int64_t>(hlo.shape.dims.size()); ++d) {
     if (d != channel_dim) order.push_back(d);
@@ -196,6 +215,11 @@ Nd Emitter::NewImages(const Instruction& hlo, int64_t channel_dim, DType dtype) 
   const Nd images = TransposeNd(NewBuffer(dtype, dims, hlo.name()), back);
   SetLeaves(hlo, {images});
   return images;
+}
+
+absl::optional<Nd> Emitter::MadeInPlace(const Instruction& concatenate) const {
+  const auto found = values_.find(&concatenate);
+  return found == values_.end() ? absl::nullopt : absl::optional<Nd>(found->second[0]);
 }
 
 void Emitter::SetLeaves(const Instruction& hlo, std::vector<Nd> leaves) {
@@ -224,6 +248,16 @@ Nd Emitter::NewBuffer(DType dtype, Dims dims, absl::string_view name) {
 }
 
 // ---- Computations ----
+
+namespace {
+
+// Calls `f` for the values that an operand is a view of.
+void ForEachSource(const Instruction* operand, const std::function<void(const Instruction*)>& f) {
+  if (!IsLazy(operand->opcode())) return f(operand);
+  for (const Instruction* next : operand->operands()) ForEachSource(next, f);
+}
+
+}  // namespace
 
 absl::Status Emitter::EmitInstruction(const Instruction& hlo) {
   const EmitFn emit = FindEmitter(hlo.opcode());
@@ -266,6 +300,46 @@ absl::StatusOr<std::vector<Nd>> Emitter::EmitComputation(const hlo::Computation&
       producer[group->second] = hlo;
     }
   }
+  // The last unit that reads each value, and then each home: what lies in SBUF is of no use after.
+  absl::flat_hash_map<const Instruction*, size_t> last_read;
+  const auto read = [&](const Instruction* reader, size_t u) {
+    for (const Instruction* operand : reader->operands()) {
+      ForEachSource(operand, [&](const Instruction* value) {
+        size_t& last = last_read[value];
+        last = std::max(last, u);
+      });
+    }
+  };
+  for (size_t u = 0; u < units.size(); ++u) {
+    for (const Instruction* member : units[u].members) read(member, u);
+    for (const Instruction* made : {units[u].producer, producer[u]}) {
+      if (made != nullptr) read(made, u);
+    }
+  }
+  ForEachSource(computation.root(),
+                [&](const Instruction* value) { last_read[value] = units.size(); });
+  absl::flat_hash_map<uint32_t, size_t> home_read;
+  std::vector<std::vector<uint32_t>> last_of(units.size() + 1);
+  const auto made = [&](const Instruction* value) {
+    const auto leaves = values_.find(value);
+    if (leaves == values_.end()) return;
+    size_t last = last_read[value];
+    for (const hlo::Use& use : value->uses()) {
+      // Perhaps made in place.
+      if (use.user->opcode() == Opcode::kConcatenate) last = std::max(last, last_read[use.user]);
+    }
+    for (const Nd& leaf : leaves->second) {
+      size_t& home = home_read[leaf.var];
+      home = std::max(home, last);
+      last_of[last].push_back(leaf.var);
+    }
+  };
+  const auto forget = [&](size_t u) {
+    for (const Instruction* member : units[u].members) made(member);
+    for (uint32_t home : last_of[u]) {
+      if (home_read[home] <= u) ForgetVar(home);
+    }
+  };
   for (size_t u = 0; u < units.size(); ++u) {
     const Unit& unit = units[u];
     const Instruction* hlo = unit.members.back();
@@ -283,15 +357,17 @@ absl::StatusOr<std::vector<Nd>> Emitter::EmitComputation(const hlo::Computation&
       Fail(EmitInstruction(*unit.producer));
       const bool taken = std::exchange(epilogue_, nullptr) == nullptr;
       if (!ok()) return status_;
-      if (taken) continue;
-      SetCurrent(hlo);
-      Unit rest = unit;
-      rest.producer = nullptr;
-      Fail(EmitElementwise(*this, rest));
+      if (!taken) {
+        SetCurrent(hlo);
+        Unit rest = unit;
+        rest.producer = nullptr;
+        Fail(EmitElementwise(*this, rest));
+      }
     } else {
       Fail(unit.elementwise ? EmitElementwise(*this, unit) : EmitInstruction(*hlo));
     }
     if (!ok()) return status_;
+    forget(u);
   }
   SetCurrent(computation.root());
   absl::StatusOr<std::vector<Nd>> leaves = Leaves(computation.root());

@@ -24,6 +24,7 @@
 #include <array>
 #include <cstdint>
 #include <deque>
+#include <initializer_list>
 #include <map>
 #include <memory>
 #include <string>
@@ -118,6 +119,8 @@ class Emitter {
   // The same as NewResult for images, kept as `dtype` with the channels outermost, unless the
   // result is an output of the program: those are dense and of their own type.
   Nd NewImages(const hlo::Instruction& hlo, int64_t channel_dim, DType dtype);
+  // The home of a concatenation if a part of it was made in place already.
+  absl::optional<Nd> MadeInPlace(const hlo::Instruction& concatenate) const;
   // Says that the leaves of the result are these bytes (views and tuples).
   void SetLeaves(const hlo::Instruction& hlo, std::vector<Nd> leaves);
   // The value of every element if it is a constant, or a view of one, with equal elements.
@@ -133,6 +136,9 @@ class Emitter {
   // out while compiling: its own type, or one that the device would round fp32 to. Nothing for a
   // view of anything else, or another type.
   absl::optional<Nd> ArrangeConstant(const Nd& view, DType dtype);
+  // Constants that were laid out before for the same purpose, under a key that says all about them.
+  absl::optional<Nd> FindMade(const std::string& key) const;
+  void KeepMade(std::string key, const Nd& constant) { made_[std::move(key)] = constant; }
 
   // Emits a called computation with these leaves for its parameters (all parameters' leaves in
   // order), and gives the leaves of its root. Views among them are fine.
@@ -199,9 +205,11 @@ class Emitter {
   void PeTranspose(const Operand& dst, const Operand& src);
   // PSUM to SBUF with conversion, by DVE and ACT in turn.
   void Evacuate(const Operand& dst, const Operand& src);
-  // Of ACT and DVE the one with less to do, as told by calls of this kind: it gets `elements` more.
-  Engine Lighter(int64_t elements);
-  void AddLoad(Engine engine, int64_t elements) { load_[static_cast<size_t>(engine)] += elements; }
+  // Of the engines the one with least to do, as told by calls of this kind: it gets `elements`
+  // more.
+  Engine Lightest(std::initializer_list<Engine> engines, int64_t elements);
+  Engine Lighter(int64_t elements) { return Lightest({Engine::kAct, Engine::kDve}, elements); }
+  void AddLoad(Engine engine, int64_t elements);
   void Activate(const Operand& dst, const Operand& src, ActFn fn, const Scalar& scale = 1,
                 absl::optional<Operand> bias = absl::nullopt, float parameter = 0,
                 absl::optional<Operand> accumulator = absl::nullopt, Engine engine = kAnyEngine);
@@ -290,6 +298,7 @@ class Emitter {
   Nd AddFile(DType dtype, const Dims& dims, neff::Blob bytes);
   void SetScalar(const Scalar& scalar, float* imm, Operand* operand);
   void ForgetVar(uint32_t var);
+  void Uncache(uint32_t tile);
   void Remember(CacheEntry entry);
   absl::optional<Operand> PartOf(const CacheEntry& entry, const Nd& view, int partition_dims) const;
   absl::Status EmitInstruction(const hlo::Instruction& hlo);
@@ -306,6 +315,7 @@ class Emitter {
   absl::flat_hash_map<const void*, Nd> constants_;  // by the literal's bytes
   // By variable: views of a constant, and the constants they were made into.
   absl::flat_hash_map<uint32_t, std::vector<std::pair<Nd, Nd>>> arranged_;
+  absl::flat_hash_map<std::string, Nd> made_;
   std::vector<uint32_t> outputs_;
   std::vector<bool> output_taken_;
   absl::flat_hash_map<uint32_t, std::vector<CacheEntry>> cache_;  // by HBM variable
@@ -313,7 +323,7 @@ class Emitter {
   std::deque<uint32_t> cached_order_;                             // tiles, oldest first
   const Unit* epilogue_ = nullptr;
   int64_t evacuations_ = 0;
-  std::array<int64_t, isa::kEngines> load_ = {};  // elements
+  std::array<int64_t, isa::kEngines> load_ = {};  // ps
   int64_t cached_bytes_ = 0;                      // a partition, of those in cached_order_
 };
 

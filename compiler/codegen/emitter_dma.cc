@@ -10,8 +10,6 @@
 namespace glia::compiler {
 namespace {
 
-// Bytes a partition of tiles kept for a later kernel.
-constexpr int64_t kCacheBytes = 112 * 1024;
 constexpr int64_t kMaxDmaSize = std::numeric_limits<uint32_t>::max();
 
 bool SameNd(const Nd& a, const Nd& b) {
@@ -163,16 +161,20 @@ void Emitter::AppendDma(const isa::DmaDescriptor& dma) {
 void Emitter::ForgetVar(uint32_t var) {
   const auto entries = cache_.find(var);
   if (entries != cache_.end()) {
-    for (const CacheEntry& entry : entries->second) cached_tile_.erase(entry.tile.var);
+    for (const CacheEntry& entry : entries->second) Uncache(entry.tile.var);
     cache_.erase(entries);
   }
   const auto tile = cached_tile_.find(var);
   if (tile == cached_tile_.end()) return;
   auto& list = cache_[tile->second];
-  cached_tile_.erase(tile);
+  Uncache(var);
   list.erase(std::remove_if(list.begin(), list.end(),
                             [var](const CacheEntry& e) { return e.tile.var == var; }),
              list.end());
+}
+
+void Emitter::Uncache(uint32_t tile) {
+  if (cached_tile_.erase(tile) > 0) cached_bytes_ -= TileBytes(tile);
 }
 
 void Emitter::Remember(CacheEntry entry) {
@@ -183,10 +185,10 @@ void Emitter::Remember(CacheEntry entry) {
   cached_bytes_ += TileBytes(tile);
   const uint32_t home = entry.view.var;
   cache_[home].push_back(std::move(entry));
-  while (cached_bytes_ > kCacheBytes) {
+  // A part of SBUF stays free for what instructions need besides.
+  while (cached_bytes_ > options_.sbuf_partition_bytes / 12 * 11) {
     const uint32_t oldest = cached_order_.front();
     cached_order_.pop_front();
-    cached_bytes_ -= TileBytes(oldest);
     ForgetVar(oldest);
   }
 }
