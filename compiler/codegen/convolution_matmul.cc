@@ -2,11 +2,14 @@
 #include <algorithm>
 #include <cstring>
 #include <map>
+#include <memory>
 #include <tuple>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "compiler/codegen/convolution.h"
 #include "compiler/codegen/convolution_epilogue.h"
+#include "compiler/codegen/convolution_staged.h"
 #include "compiler/codegen/tiling.h"
 #include "serialization/hlo/float16.h"
 #include "serialization/isa/table.h"
@@ -24,16 +27,6 @@ constexpr int64_t kTapsAtOnce = 64;          // of weights that are turned toget
 // So few channels leave most of the array idle: rows of the kernel join them on the partitions.
 constexpr int64_t kFewChannels = 16;
 
-// What one set of matmuls contracts: channels [c0, c0 + channels), and, where rows of the kernel
-// are packed, rows [row, row + rows) of it.
-struct Contraction {
-  int64_t c0 = 0;
-  int64_t channels = 0;
-  int64_t row = 0;
-  int64_t rows = 1;
-  int partitions() const { return static_cast<int>(channels * rows); }
-};
-
 // Neighbouring taps.
 struct TapBox {
   ConvTap start, size;
@@ -50,7 +43,17 @@ class ConvMatmul {
         epilogue_(*epilogue),
         x_(TransposeNd(p.x, {1, 0, 2, 3, 4})) {
     const int64_t ci = p.x.dims[1];
-    packed_ = ci <= kFewChannels && rows_.kernel > 1 && rows_.base_dilation == 1;
+    if (PacksWeights(p, compute) && StagedInput::Pays(p, compute)) {
+      staged_ = std::make_unique<StagedInput>(e, p, compute);
+      contractions_ = staged_->contractions();
+      for (const int a : {1, 2}) {
+        const int64_t out = p.axes[a].out;
+        p_.axes[a] = WindowAxis();
+        p_.axes[a].in = p_.axes[a].out = out;
+      }
+    }
+    packed_ =
+        staged_ == nullptr && ci <= kFewChannels && rows_.kernel > 1 && rows_.base_dilation == 1;
     if (packed_) {
       // What is left of the axis: each output reads its own row of the packed input.
       p_.axes[1] = WindowAxis();
@@ -60,7 +63,7 @@ class ConvMatmul {
       for (int64_t r = 0; r < rows_.kernel; r += each) {
         contractions_.push_back({0, ci, r, std::min(each, rows_.kernel - r)});
       }
-    } else {
+    } else if (staged_ == nullptr) {
       const int64_t each = CeilDiv(ci, CeilDiv(ci, isa::kPartitions));
       for (int64_t c = 0; c < ci; c += each) {
         contractions_.push_back({c, std::min(each, ci - c), 0, 1});
@@ -93,7 +96,9 @@ class ConvMatmul {
     const int64_t outputs = kMaxTileBytes / std::max<int64_t>(2, epilogue_.MaxElementBytes());
     const int64_t co = p_.out.dims[1];
     if (!units_.empty()) PackWeights();
-    if (packed_ && co <= co_block_) return EmitPacked(outputs, bytes);
+    if (staged_ != nullptr) staged_->Stage();
+    if ((packed_ || staged_ != nullptr) && co <= co_block_) return EmitPacked(outputs, bytes);
+    if (staged_ != nullptr) return EmitStaged(outputs, bytes);
     return ForEachConvBlock(p_, inputs / bytes, outputs, [&](const WindowBlock& block) {
       std::vector<std::vector<ConvInput>> in;
       for (const Contraction& c : contractions_) {
@@ -115,6 +120,7 @@ class ConvMatmul {
   absl::Status EmitPacked(int64_t outputs, int64_t bytes) {
     const int64_t co = p_.out.dims[1];
     const auto inputs = [this](const WindowSizes& b) {
+      if (staged_ != nullptr) return staged_->InputsOf(b);
       int64_t count = b[0];
       for (int a = 0; a < kWindowAxes; ++a) count *= p_.axes[a].InputsOf(b[a + 1]);
       return count;
@@ -126,11 +132,36 @@ class ConvMatmul {
           block, [&](const WindowSizes& b) { return inputs(b) <= most; },
           [&](const WindowBlock& rows) {
             std::vector<std::vector<ConvInput>> in;
-            for (const Contraction& c : contractions_) in.push_back({LoadPacked(c, rows)});
+            if (staged_ != nullptr) {
+              for (ConvInput& input : staged_->Load(rows)) in.push_back({std::move(input)});
+            } else {
+              for (const Contraction& c : contractions_) in.push_back({LoadPacked(c, rows)});
+            }
             EmitParts(rows, in, 0, co);
           });
       epilogue_.End();
     });
+  }
+
+  // Likewise, with more output channels than one matmul has: what is loaded serves all of them.
+  absl::Status EmitStaged(int64_t outputs, int64_t bytes) {
+    const int64_t co = p_.out.dims[1];
+    const WindowBlock whole = {{0, 0, 0, 0},
+                               {p_.out.dims[0], p_.axes[0].out, p_.axes[1].out, p_.axes[2].out}};
+    const int64_t most = std::max(kRowsBytes / bytes, staged_->InputsOf({1, 1, 1, 1}));
+    ForEachWindowBlock(
+        whole,
+        [&](const WindowSizes& b) {
+          return staged_->InputsOf(b) <= most && b[0] * b[1] * b[2] * b[3] <= outputs;
+        },
+        [&](const WindowBlock& block) {
+          std::vector<std::vector<ConvInput>> in;
+          for (ConvInput& input : staged_->Load(block)) in.push_back({std::move(input)});
+          for (int64_t co0 = 0; co0 < co; co0 += co_block_) {
+            EmitOutputs(block, in, co0, std::min(co_block_, co - co0));
+          }
+        });
+    return absl::OkStatus();
   }
 
   // What producers left in SBUF is read where it is, image by image if they lie apart.
@@ -366,7 +397,31 @@ class ConvMatmul {
     }
   }
 
+  // All that the packed array depends on.
+  std::string WeightsKey() const {
+    std::string key =
+        absl::StrCat("weights ", reinterpret_cast<uintptr_t>(p_.constant->raw()), " ",
+                     p_.w.ToString(), " ", static_cast<int>(compute_), " ", co_block_);
+    for (const Contraction& c : contractions_) {
+      absl::StrAppend(&key, " ", c.c0, ",", c.channels, ",", c.row, ",", c.rows, ",", c.tap, ",",
+                      c.taps);
+    }
+    const auto append = [&key](const ChannelValues& values) {
+      absl::StrAppend(&key, " ", values.size(), ":");
+      key.append(reinterpret_cast<const char*>(values.data()), values.size() * sizeof(float));
+    };
+    append(epilogue_.scale());
+    for (const ChannelValues& column : epilogue_.columns()) append(column);
+    return key;
+  }
+
   void PackWeights() {
+    // Groups of images share them.
+    std::string key = WeightsKey();
+    if (const absl::optional<Nd> made = e_.FindMade(key); made.has_value()) {
+      packed_weights_ = *made;
+      return;
+    }
     int most = static_cast<int>(std::min(co_block_, p_.out.dims[1]));
     for (const Contraction& c : contractions_) most = std::max(most, c.partitions());
     const hlo::PrimitiveType type = compute_ == DType::kF32   ? hlo::kF32
@@ -392,9 +447,11 @@ class ConvMatmul {
         for (const ConvTap& tap : taps_) {
           const int64_t start = units_[UnitOf(co0, i, tap)].start * bytes;
           for (int p = 0; p < c.partitions(); ++p) {
-            const int64_t row = packed_ ? c.row + p / c.channels : tap[1];
+            const bool rows = packed_ || staged_ != nullptr;
+            const int64_t row = rows ? c.row + p / c.channels % c.rows : tap[1];
+            const int64_t column = staged_ != nullptr ? c.tap + p / (c.channels * c.rows) : tap[2];
             int64_t offset = p_.w.offset + co0 * strides[0] + (c.c0 + p % c.channels) * strides[1] +
-                             tap[0] * strides[2] + row * strides[3] + tap[2] * strides[4];
+                             tap[0] * strides[2] + row * strides[3] + column * strides[4];
             char* to = target + p * pitch + start;
             for (int64_t o = 0; o < count; ++o, offset += strides[0], to += bytes) {
               Put(source + offset, co0 + o, to);
@@ -409,6 +466,7 @@ class ConvMatmul {
       return;
     }
     packed_weights_ = *nd;
+    e_.KeepMade(std::move(key), *nd);
   }
 
   // One weight, scaled and rounded.
@@ -463,6 +521,11 @@ class ConvMatmul {
     return columns;
   }
   Operand LoadColumn(const ChannelValues& values, int64_t co0, int partitions) {
+    std::string key = absl::StrCat("column ", partitions, ":");
+    key.append(reinterpret_cast<const char*>(values.data() + co0),
+               static_cast<size_t>(partitions) * sizeof(float));
+    const absl::optional<Nd> made = e_.FindMade(key);
+    if (made.has_value()) return e_.LoadShared(*made, 1).all();
     const hlo::Literal literal =
         hlo::Literal::FromBytes(hlo::Shape(hlo::kF32, {partitions, 1}), values.data() + co0);
     const absl::StatusOr<Nd> nd = e_.AddConstant(literal);
@@ -470,6 +533,7 @@ class ConvMatmul {
       e_.Fail(nd.status());
       return Operand();
     }
+    e_.KeepMade(std::move(key), *nd);
     return e_.LoadShared(*nd, 1).all();
   }
 
@@ -529,6 +593,7 @@ class ConvMatmul {
   ConvEpilogue& epilogue_;
   const Nd x_;  // [Ci, N, ...]
   bool packed_ = false;
+  std::unique_ptr<StagedInput> staged_;  // if taps are on the partitions
   int64_t co_block_ = 1;
   std::vector<Contraction> contractions_;
   std::vector<ConvTap> taps_;
