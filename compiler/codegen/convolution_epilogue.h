@@ -28,7 +28,7 @@ class ConvEpilogue {
   // For sums that are stored as they are: [N, C, three axes].
   ConvEpilogue(Emitter& e, const hlo::Instruction& conv, const Nd& out)
       : e_(e), conv_(conv), group_(nullptr) {
-    outputs_.push_back({&conv, out, false, {}});
+    outputs_.push_back({&conv, out, false, {}, {}});
   }
 
   // Finds what is read and makes room for what is written. `arrange` turns an array of the
