@@ -1,6 +1,7 @@
 #include "compiler/codegen/allocate.h"
 
 #include <algorithm>
+#include <deque>
 #include <map>
 #include <vector>
 
@@ -22,58 +23,120 @@ using isa::VariableKind;
 
 constexpr int64_t kAlignment = 64;
 constexpr int64_t kNever = INT64_MAX;
-// Tiles of one stretch of so many instructions go round within the same part of SBUF.
+// Tiles of one stretch of so many instructions lie within the same part of SBUF.
 constexpr int32_t kStretch = 512;
 constexpr int64_t kSpareBytes = 16 * 1024;
 
-// Addresses in one memory: blocks in use, by start.
+// Addresses in one memory. Of what is free, that is given out whose last user, in the order of the
+// instructions, is longest ago: who gets it waits least.
 class Arena {
  public:
-  Arena(int64_t size, int64_t alignment) : size_(size), alignment_(alignment) {}
+  Arena(int64_t size, int64_t alignment) : size_(size), alignment_(alignment) {
+    blocks_[0] = {size, false, kNobody};
+  }
+  int64_t size() const { return size_; }
 
-  // A place that others go round in.
-  struct Ring {
-    int64_t low = 0, high = 0;
-    int64_t cursor = 0;  // behind the last one given
-  };
-  // A free place within the ring, after the last one given; or -1.
-  int64_t Take(int64_t bytes, Ring* ring) {
+  // A place within [low, high), or -1.
+  int64_t Take(int64_t bytes, int64_t low, int64_t high) {
     bytes = Round(bytes);
-    int64_t at = ring->cursor >= ring->low ? FirstFit(ring->cursor, bytes, ring->high) : -1;
-    if (at < 0) at = FirstFit(ring->low, bytes, ring->high);
-    if (at < 0) return -1;
-    used_[at] = bytes;
-    ring->cursor = at + bytes;
-    return at;
+    int64_t best = -1;
+    int32_t best_last = 0;
+    // Neighbouring free blocks, those with a later last user in front.
+    std::deque<std::map<int64_t, Block>::iterator> latest;
+    auto end = BlockOf(low);  // behind the blocks looked at
+    for (auto start = end; start != blocks_.end() && start->first < high; ++start) {
+      if (start->second.used) continue;
+      const int64_t at = std::max(start->first, low);
+      if (at + bytes > high) break;
+      if (end != blocks_.end() && end->first <= start->first) end = start;
+      while (!latest.empty() && latest.front()->first < start->first) latest.pop_front();
+      while (end != blocks_.end() && end->first < at + bytes && !end->second.used) {
+        while (!latest.empty() && latest.back()->second.last <= end->second.last) {
+          latest.pop_back();
+        }
+        latest.push_back(end++);
+      }
+      const bool fits = end == blocks_.end() || end->first >= at + bytes;
+      if (fits && (best < 0 || latest.front()->second.last < best_last)) {
+        best = at;
+        best_last = latest.front()->second.last;
+      }
+      if (end == blocks_.end() && !fits) break;
+    }
+    if (best >= 0) Use(best, bytes);
+    return best;
   }
   // The first free place, or -1.
   int64_t TakeFirst(int64_t bytes) {
-    const int64_t at = FirstFit(0, Round(bytes), size_);
-    if (at >= 0) used_[at] = Round(bytes);
-    return at;
+    bytes = Round(bytes);
+    int64_t at = 0;
+    for (const auto& [start, block] : blocks_) {
+      if (block.used) {
+        at = start + block.bytes;
+      } else if (start + block.bytes - at >= bytes) {
+        Use(at, bytes);
+        return at;
+      }
+    }
+    return -1;
   }
-  int64_t size() const { return size_; }
-  void Free(int64_t at) { used_.erase(at); }
+  // `last`: position of the last user.
+  void Free(int64_t at, int32_t last) {
+    auto it = blocks_.find(at);
+    it->second.used = false;
+    it->second.last = last;
+    if (it != blocks_.begin()) it = Merge(std::prev(it), it);
+    const auto next = std::next(it);
+    if (next != blocks_.end()) Merge(it, next);
+  }
+
 
  private:
+  static constexpr int32_t kNobody = -2 * 16;
+  struct Block {
+    int64_t bytes = 0;
+    bool used = false;
+    int32_t last = kNobody;
+  };
+  // Free neighbours whose last users are in one stretch of so many instructions are one.
+  static constexpr int32_t kClose = 16;
+
   int64_t Round(int64_t bytes) const { return (bytes + alignment_ - 1) / alignment_ * alignment_; }
 
-  int64_t FirstFit(int64_t from, int64_t bytes, int64_t end) const {
-    int64_t at = from;
-    auto it = used_.upper_bound(from);
-    if (it != used_.begin()) {
-      const auto before = std::prev(it);
-      at = std::max(at, before->first + before->second);
-    }
-    for (; it != used_.end() && it->first < end; ++it) {
-      if (it->first - at >= bytes) return at;
-      at = it->first + it->second;
-    }
-    return end - at >= bytes ? at : -1;
+  std::map<int64_t, Block>::iterator BlockOf(int64_t at) {
+    return std::prev(blocks_.upper_bound(at));
   }
+  std::map<int64_t, Block>::iterator Merge(std::map<int64_t, Block>::iterator a,
+                                           std::map<int64_t, Block>::iterator b) {
+    if (a->second.used || b->second.used ||
+        a->second.last / kClose != b->second.last / kClose) {
+      return b;
+    }
+    a->second.bytes += b->second.bytes;
+    a->second.last = std::max(a->second.last, b->second.last);
+    blocks_.erase(b);
+    return a;
+  }
+  // Makes a block start there.
+  void Cut(int64_t at) {
+    if (at == size_) return;
+    const auto it = BlockOf(at);
+    if (it->first == at) return;
+    Block rest = it->second;
+    rest.bytes = it->first + it->second.bytes - at;
+    it->second.bytes -= rest.bytes;
+    blocks_[at] = rest;
+  }
+  void Use(int64_t at, int64_t bytes) {
+    Cut(at);
+    Cut(at + bytes);
+    blocks_.erase(blocks_.find(at), blocks_.lower_bound(at + bytes));
+    blocks_[at] = {bytes, true, kNobody};
+  }
+
   const int64_t size_;
   const int64_t alignment_;
-  std::map<int64_t, int64_t> used_;
+  std::map<int64_t, Block> blocks_;  // by start; all of the memory
 };
 
 struct Lifetime {
@@ -124,10 +187,8 @@ class SegmentAllocator {
     CollectLifetimes();
     Arena sbuf(sbuf_bytes_, kAlignment);
     Arena psum(isa::kPsumPartitionBytes, isa::kPsumBankBytes);
-    Arena::Ring banks = {0, psum.size(), 0};
-    // Constants go round where the others leave room, so that many of them come in ahead of their
-    // use, however the others come and go.
-    Arena::Ring constants, others, everywhere = {0, sbuf.size(), 0};
+    // Constants go where the others leave room, so that many of them come in ahead of their use,
+    // however the others come and go.
     const std::vector<int64_t> room = RoomForOthers();
     std::vector<uint32_t> live;  // in SBUF, that may be spilled
     std::multimap<int32_t, uint32_t> ends;
@@ -139,23 +200,22 @@ class SegmentAllocator {
         Lifetime& life = lives_[var];
         const Variable& v = program_.variables[var];
         if (v.kind == VariableKind::kPsum) {
-          life.address = psum.Take(v.partition_bytes, &banks);
+          life.address = psum.Take(v.partition_bytes, 0, psum.size());
           if (life.address < 0) {
             return absl::InternalError(absl::StrCat("more than ", isa::kPsumBanks,
                                                     " PSUM tiles in use at instruction ", p));
           }
         } else {
-          others.low = constants.high =
+          const int64_t border =
               std::max<int64_t>(0, sbuf.size() - room[static_cast<size_t>(p / kStretch)]) /
               kAlignment * kAlignment;
-          others.high = sbuf.size();
-          Arena::Ring* ring = LoadsConstant(p) ? &constants : &others;
+          const bool constant = LoadsConstant(p);
           const auto take = [&] {
-            // Without rotation, the small tiles of spilled ones pack: each goes before the next
-            // instruction's.
+            // Small tiles of spilled ones pack: each goes before the next instruction's.
             if (life.pinned) return sbuf.TakeFirst(v.partition_bytes);
-            const int64_t at = sbuf.Take(v.partition_bytes, ring);
-            return at >= 0 ? at : sbuf.Take(v.partition_bytes, &everywhere);
+            const int64_t at = sbuf.Take(v.partition_bytes, constant ? 0 : border,
+                                         constant ? border : sbuf.size());
+            return at >= 0 ? at : sbuf.Take(v.partition_bytes, 0, sbuf.size());
           };
           while (!life.spilled && (life.address = take()) < 0) {
             const uint32_t victim = Victim(var, live, p);
@@ -169,7 +229,7 @@ class SegmentAllocator {
             Lifetime& other = lives_[victim];
             other.spilled = true;
             any_spilled_ = true;
-            if (other.address >= 0) sbuf.Free(other.address);
+            if (other.address >= 0) sbuf.Free(other.address, p);
             other.address = -1;
             live.erase(std::remove(live.begin(), live.end(), victim), live.end());
           }
@@ -182,9 +242,9 @@ class SegmentAllocator {
         const Lifetime& life = lives_[it->second];
         if (life.spilled) continue;
         if (program_.variables[it->second].kind == VariableKind::kPsum) {
-          psum.Free(life.address);
+          psum.Free(life.address, p);
         } else {
-          sbuf.Free(life.address);
+          sbuf.Free(life.address, p);
           live.erase(std::remove(live.begin(), live.end(), it->second), live.end());
         }
       }
