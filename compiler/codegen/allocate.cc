@@ -1,6 +1,7 @@
 #include "compiler/codegen/allocate.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <deque>
 #include <map>
 #include <vector>
@@ -26,6 +27,7 @@ constexpr int64_t kNever = INT64_MAX;
 // Tiles of one stretch of so many instructions lie within the same part of SBUF.
 constexpr int32_t kStretch = 512;
 constexpr int64_t kSpareBytes = 16 * 1024;
+constexpr int kDenseAttempts = 4;
 
 // Addresses in one memory. Of what is free, that is given out whose last user, in the order of the
 // instructions, is longest ago: who gets it waits least.
@@ -80,6 +82,20 @@ class Arena {
     }
     return -1;
   }
+  // The last one, or -1.
+  int64_t TakeLast(int64_t bytes) {
+    bytes = Round(bytes);
+    int64_t end = size_;
+    for (auto it = blocks_.rbegin(); it != blocks_.rend(); ++it) {
+      if (it->second.used) {
+        end = it->first;
+      } else if (end - it->first >= bytes) {
+        Use(end - bytes, bytes);
+        return end - bytes;
+      }
+    }
+    return -1;
+  }
   // `last`: position of the last user.
   void Free(int64_t at, int32_t last) {
     auto it = blocks_.find(at);
@@ -89,7 +105,6 @@ class Arena {
     const auto next = std::next(it);
     if (next != blocks_.end()) Merge(it, next);
   }
-
 
  private:
   static constexpr int32_t kNobody = -2 * 16;
@@ -108,8 +123,7 @@ class Arena {
   }
   std::map<int64_t, Block>::iterator Merge(std::map<int64_t, Block>::iterator a,
                                            std::map<int64_t, Block>::iterator b) {
-    if (a->second.used || b->second.used ||
-        a->second.last / kClose != b->second.last / kClose) {
+    if (a->second.used || b->second.used || a->second.last / kClose != b->second.last / kClose) {
       return b;
     }
     a->second.bytes += b->second.bytes;
@@ -153,11 +167,22 @@ class SegmentAllocator {
       : program_(serial->program), segment_(*segment), sbuf_bytes_(sbuf_bytes), pinned_(*pinned) {}
 
   absl::Status Run() {
-    while (true) {
+    dense_.assign(segment_.instructions.size() / kStretch + 1, false);
+    for (int attempt = 0;; ++attempt) {
       absl::StatusOr<bool> done = Place();
       if (!done.ok()) return done.status();
       if (*done) return absl::OkStatus();
+      // Before anything is spilled: what lies apart for the sake of speed may leave no room for
+      // what is large.
+      if (attempt <= kDenseAttempts) {
+        for (size_t s = 0; s < dense_.size(); ++s) {
+          const int64_t distance = static_cast<int64_t>(s) - full_;
+          if (attempt == kDenseAttempts || std::abs(distance) <= 1) dense_[s] = true;
+        }
+        continue;
+      }
       RewriteSpilled();
+      dense_.assign(segment_.instructions.size() / kStretch + 1, true);
     }
   }
 
@@ -213,6 +238,10 @@ class SegmentAllocator {
           const auto take = [&] {
             // Small tiles of spilled ones pack: each goes before the next instruction's.
             if (life.pinned) return sbuf.TakeFirst(v.partition_bytes);
+            if (dense_[static_cast<size_t>(p / kStretch)]) {
+              return constant ? sbuf.TakeFirst(v.partition_bytes)
+                              : sbuf.TakeLast(v.partition_bytes);
+            }
             const int64_t at = sbuf.Take(v.partition_bytes, constant ? 0 : border,
                                          constant ? border : sbuf.size());
             return at >= 0 ? at : sbuf.Take(v.partition_bytes, 0, sbuf.size());
@@ -228,6 +257,7 @@ class SegmentAllocator {
             }
             Lifetime& other = lives_[victim];
             other.spilled = true;
+            if (!any_spilled_) full_ = p / kStretch;
             any_spilled_ = true;
             if (other.address >= 0) sbuf.Free(other.address, p);
             other.address = -1;
@@ -431,6 +461,8 @@ class SegmentAllocator {
   absl::flat_hash_map<uint32_t, Lifetime> lives_;
   std::vector<uint32_t> order_;  // by first access
   bool any_spilled_ = false;
+  int64_t full_ = 0;         // the stretch in which the first one was
+  std::vector<bool> dense_;  // stretches whose tiles lie as close as they can
 };
 
 }  // namespace

@@ -109,9 +109,7 @@ class ConvMatmul {
           LoadInputs(SliceDim(x_, 0, c.c0, c.channels), block, &in.back());
         }
       }
-      for (int64_t co0 = 0; co0 < co; co0 += co_block_) {
-        EmitOutputs(block, in, co0, std::min(co_block_, co - co0));
-      }
+      EmitOutputs(block, in);
     });
   }
 
@@ -127,7 +125,8 @@ class ConvMatmul {
     };
     const int64_t most = std::max(kRowsBytes / bytes, inputs({1, 1, 1, 1}));
     return ForEachConvBlock(p_, INT64_MAX, outputs, [&](const WindowBlock& block) {
-      epilogue_.Start(block, 0, co, Columns(0, static_cast<int>(co)));
+      epilogue_.Begin(block);
+      const std::vector<Stretch> all = {OpenChannels(0, co)};
       ForEachWindowBlock(
           block, [&](const WindowSizes& b) { return inputs(b) <= most; },
           [&](const WindowBlock& rows) {
@@ -137,9 +136,9 @@ class ConvMatmul {
             } else {
               for (const Contraction& c : contractions_) in.push_back({LoadPacked(c, rows)});
             }
-            EmitParts(rows, in, 0, co);
+            EmitParts(rows, in, all);
           });
-      epilogue_.End();
+      CloseChannels(all);
     });
   }
 
@@ -157,9 +156,7 @@ class ConvMatmul {
         [&](const WindowBlock& block) {
           std::vector<std::vector<ConvInput>> in;
           for (ConvInput& input : staged_->Load(block)) in.push_back({std::move(input)});
-          for (int64_t co0 = 0; co0 < co; co0 += co_block_) {
-            EmitOutputs(block, in, co0, std::min(co_block_, co - co0));
-          }
+          EmitOutputs(block, in);
         });
     return absl::OkStatus();
   }
@@ -265,45 +262,77 @@ class ConvMatmul {
     return result;
   }
 
-  void EmitOutputs(const WindowBlock& block, const std::vector<std::vector<ConvInput>>& in,
-                   int64_t co0, int64_t count) {
-    epilogue_.Start(block, co0, count, Columns(co0, static_cast<int>(count)));
-    EmitParts(block, in, co0, count);
-    epilogue_.End();
+  // Output channels that are computed together.
+  struct Stretch {
+    int64_t co0, count;
+    size_t open;  // of the epilogue
+  };
+  Stretch OpenChannels(int64_t co0, int64_t count) {
+    return {co0, count, epilogue_.Open(co0, count, Columns(co0, static_cast<int>(count)))};
+  }
+  void CloseChannels(const std::vector<Stretch>& stretches) {
+    for (const Stretch& s : stretches) epilogue_.Done(s.open);
+    epilogue_.Close();
+  }
+
+  // All output channels of a block, part by part where the weights stay: the next convolution reads
+  // all channels of a part.
+  void EmitOutputs(const WindowBlock& block, const std::vector<std::vector<ConvInput>>& in) {
+    const int64_t co = p_.out.dims[1];
+    int64_t weights = co * static_cast<int64_t>(contractions_.size() * taps_.size());
+    if (staged_ != nullptr) weights = row_;
+    const bool stay = weights * isa::DTypeBytes(compute_) <= kWeightBytes;
+    epilogue_.Begin(block);
+    std::vector<Stretch> stretches;
+    for (int64_t co0 = 0; co0 < co; co0 += co_block_) {
+      stretches.push_back(OpenChannels(co0, std::min(co_block_, co - co0)));
+      if (!stay) {
+        EmitParts(block, in, {stretches.back()});
+        epilogue_.Done(stretches.back().open);
+      }
+    }
+    if (!stay) return epilogue_.Close();
+    EmitParts(block, in, stretches);
+    CloseChannels(stretches);
   }
 
   void EmitParts(const WindowBlock& block, const std::vector<std::vector<ConvInput>>& in,
-                 int64_t co0, int64_t count) {
-    const int partitions = static_cast<int>(count);
+                 const std::vector<Stretch>& stretches) {
     const auto fits = [](const WindowSizes& b) {
       return b[0] * b[1] * b[2] * b[3] <= isa::kMaxMatmulMoving;
     };
     ForEachWindowBlock(block, fits, [&](const WindowBlock& part) {
-      const Tile sum = e_.NewPsum(partitions, part.outputs());
-      bool first = true;
-      for (size_t i = 0; i < contractions_.size(); ++i) {
-        for (const ConvTap& tap : taps_) {
-          std::vector<TapOperands> operands;
-          for (const ConvInput& piece : in[i]) {
-            const absl::optional<TapOperands> o = OperandsOf(p_, piece, tap, part, sum);
-            if (o.has_value()) operands.push_back(*o);
-          }
-          if (operands.empty()) continue;
-          // Pieces of different images that each reach all of theirs together reach all.
-          int64_t reached = 0;
-          for (const TapOperands& o : operands) reached += o.out.free_elements();
-          const bool all = reached == part.outputs();
-          if (first && !all) SetZero(sum);
-          const Operand weights = Weights(i, co0, count, tap);
-          for (const TapOperands& o : operands) {
-            e_.Matmul(o.out, weights, o.in, !first || !all);
-          }
-          first = false;
-        }
-      }
-      if (first) SetZero(sum);
-      epilogue_.Finish(sum, part);
+      for (const Stretch& s : stretches) EmitSums(part, in, s);
     });
+  }
+
+  void EmitSums(const WindowBlock& part, const std::vector<std::vector<ConvInput>>& in,
+                const Stretch& stretch) {
+    const int64_t co0 = stretch.co0, count = stretch.count;
+    const Tile sum = e_.NewPsum(static_cast<int>(count), part.outputs());
+    bool first = true;
+    for (size_t i = 0; i < contractions_.size(); ++i) {
+      for (const ConvTap& tap : taps_) {
+        std::vector<TapOperands> operands;
+        for (const ConvInput& piece : in[i]) {
+          const absl::optional<TapOperands> o = OperandsOf(p_, piece, tap, part, sum);
+          if (o.has_value()) operands.push_back(*o);
+        }
+        if (operands.empty()) continue;
+        // Pieces of different images that each reach all of theirs together reach all.
+        int64_t reached = 0;
+        for (const TapOperands& o : operands) reached += o.out.free_elements();
+        const bool all = reached == part.outputs();
+        if (first && !all) SetZero(sum);
+        const Operand weights = Weights(i, co0, count, tap);
+        for (const TapOperands& o : operands) {
+          e_.Matmul(o.out, weights, o.in, !first || !all);
+        }
+        first = false;
+      }
+    }
+    if (first) SetZero(sum);
+    epilogue_.Finish(stretch.open, sum, part);
   }
 
   // By a product with zeros: only what a matmul wrote may be added to.

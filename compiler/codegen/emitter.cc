@@ -222,6 +222,11 @@ absl::optional<Nd> Emitter::MadeInPlace(const Instruction& concatenate) const {
   return found == values_.end() ? absl::nullopt : absl::optional<Nd>(found->second[0]);
 }
 
+bool Emitter::ReadLast(uint32_t home) const {
+  const auto last = home_read_.find(home);
+  return last != home_read_.end() && last->second <= unit_;
+}
+
 void Emitter::SetLeaves(const Instruction& hlo, std::vector<Nd> leaves) {
   values_[&hlo] = std::move(leaves);
 }
@@ -318,7 +323,8 @@ absl::StatusOr<std::vector<Nd>> Emitter::EmitComputation(const hlo::Computation&
   }
   ForEachSource(computation.root(),
                 [&](const Instruction* value) { last_read[value] = units.size(); });
-  absl::flat_hash_map<uint32_t, size_t> home_read;
+  const auto outer_read = std::exchange(home_read_, {});
+  const size_t outer_unit = unit_;
   std::vector<std::vector<uint32_t>> last_of(units.size() + 1);
   const auto made = [&](const Instruction* value) {
     const auto leaves = values_.find(value);
@@ -329,7 +335,7 @@ absl::StatusOr<std::vector<Nd>> Emitter::EmitComputation(const hlo::Computation&
       if (use.user->opcode() == Opcode::kConcatenate) last = std::max(last, last_read[use.user]);
     }
     for (const Nd& leaf : leaves->second) {
-      size_t& home = home_read[leaf.var];
+      size_t& home = home_read_[leaf.var];
       home = std::max(home, last);
       last_of[last].push_back(leaf.var);
     }
@@ -337,12 +343,13 @@ absl::StatusOr<std::vector<Nd>> Emitter::EmitComputation(const hlo::Computation&
   const auto forget = [&](size_t u) {
     for (const Instruction* member : units[u].members) made(member);
     for (uint32_t home : last_of[u]) {
-      if (home_read[home] <= u) ForgetVar(home);
+      if (home_read_[home] <= u) ForgetVar(home);
     }
   };
   for (size_t u = 0; u < units.size(); ++u) {
     const Unit& unit = units[u];
     const Instruction* hlo = unit.members.back();
+    unit_ = u;
     SetCurrent(hlo);
     const auto group = hlo->opcode() == Opcode::kConvolution && hlo->uses().size() == 1
                            ? group_of.find(hlo->uses()[0].user)
@@ -369,6 +376,8 @@ absl::StatusOr<std::vector<Nd>> Emitter::EmitComputation(const hlo::Computation&
     if (!ok()) return status_;
     forget(u);
   }
+  home_read_ = outer_read;
+  unit_ = outer_unit;
   SetCurrent(computation.root());
   absl::StatusOr<std::vector<Nd>> leaves = Leaves(computation.root());
   if (!leaves.ok()) Fail(leaves.status());

@@ -195,6 +195,8 @@ class Emitter {
   absl::optional<Operand> FindResident(const Nd& view, int partition_dims, DType dtype);
   // Length of the rows, one a partition, in which a dense array is in SBUF already; 0 if it is not.
   int64_t SharedRow(const Nd& nd) const;
+  // Whether nothing after the unit being emitted reads the value that has its home there.
+  bool ReadLast(uint32_t home) const;
   // Writes a whole tile to a part of a result that nothing else writes, and remembers it for
   // LoadShared.
   void Store(const Nd& part, int partition_dims, const Tile& tile);
@@ -322,6 +324,9 @@ class Emitter {
   absl::flat_hash_map<uint32_t, uint32_t> cached_tile_;           // tile variable -> HBM variable
   std::deque<uint32_t> cached_order_;                             // tiles, oldest first
   const Unit* epilogue_ = nullptr;
+  // Of the computation being emitted: the last unit that reads each home; the one at hand.
+  absl::flat_hash_map<uint32_t, size_t> home_read_;
+  size_t unit_ = 0;
   int64_t evacuations_ = 0;
   std::array<int64_t, isa::kEngines> load_ = {};  // ps
   int64_t cached_bytes_ = 0;                      // a partition, of those in cached_order_
