@@ -204,6 +204,59 @@ TEST(ConvolutionEpilogueTest, StaysOnChip) {
   EXPECT_LT(ps, 22'000'000);
 }
 
+// Blocks that add what they read, as residual networks have them; `direct`: of one convolution.
+std::string Residual(int64_t n, int64_t c, int64_t h, int blocks, bool direct) {
+  const std::string x = absl::StrCat(" = f32[", Joined({n, c, h, h}), "] ");
+  std::string text = absl::StrCat(
+      "HloModule m\nENTRY e {\n x", x, "parameter(0)\n w1 = f32[", Joined({c, c, 3, 3}),
+      "] parameter(1)\n w2 = f32[", Joined({c, c, 1, 1}), "] parameter(2)\n o = ", PerChannel(c, 1),
+      "\n bo", x, "broadcast(o), dimensions={1}\n zero = f32[] constant(0)\n z", x,
+      "broadcast(zero), dimensions={}\n part = f32[] constant(0.0625)\n p", x,
+      "broadcast(part), dimensions={}\n c", x,
+      "convolution(x, w2), window={size=1x1}, dim_labels=bf01_oi01->bf01\n r0", x,
+      "maximum(c, z)\n");
+  for (int i = 0; i < blocks; ++i) {
+    std::string in = absl::StrCat("r", i);
+    if (!direct) {
+      absl::StrAppend(&text, " a", i, x, "convolution(", in,
+                      ", w1), window={size=3x3 pad=1_1x1_1}, dim_labels=bf01_oi01->bf01\n b", i, x,
+                      "multiply(a", i, ", p)\n");
+      in = absl::StrCat("b", i);
+    }
+    absl::StrAppend(&text, " c", i, x, "convolution(", in,
+                    ", w2), window={size=1x1}, dim_labels=bf01_oi01->bf01\n e", i, x, "multiply(c",
+                    i, ", p)\n d", i, x, "add(e", i, ", bo)\n s", i, x, "add(d", i, ", r", i,
+                    ")\n ", i + 1 == blocks ? "ROOT " : "", "r", i + 1, x, "maximum(s", i,
+                    ", z)\n");
+  }
+  return text + "}\n";
+}
+
+TEST(ConvolutionEpilogueTest, ResidualBlocks) {
+  for (const bool direct : {false, true}) {
+    for (const auto& [n, c, h] :
+         std::vector<std::array<int64_t, 3>>{{1, 20, 9}, {1, 150, 25}, {3, 34, 12}}) {
+      SCOPED_TRACE(absl::StrCat(n, " x ", c, " x ", h, direct ? ", direct" : ""));
+      GLIA_EXPECT_OK(Check(Residual(n, c, h, 3, direct), {0.1, 1e-3}, {}));
+      // Values of magnitude up to some hundreds, rounded to bf16 at each convolution.
+      GLIA_EXPECT_OK(Check(Residual(n, c, h, 3, direct), {8.0, 0.02}, Rounding()));
+    }
+  }
+}
+
+// A sum that convolutions round has its fp32 copy where that of what was added to it was.
+TEST(ConvolutionEpilogueTest, SumsReplaceWhatWasAdded) {
+  auto neff = Generate(*WithConstants(Residual(1, 128, 64, 4, false)), Rounding());
+  ASSERT_TRUE(neff.ok()) << neff.status().message();
+  const device::ProgramTiming timing = device::ComputeTiming(neff->program);
+  EXPECT_EQ(timing.segments[0].hbm_write_bytes, 128 * 64 * 64 * 4);
+  for (const isa::Variable& v : neff->program.variables) {
+    const bool whole = v.kind == isa::VariableKind::kStateBuffer && v.dtype == isa::DType::kF32 &&
+                       v.partition_bytes == 64 * 64 * 4;
+    EXPECT_FALSE(whole && (v.name == "r1" || v.name == "r2" || v.name == "r3")) << v.name;
+  }
+}
+
 // Images in groups, and what they leave for each other.
 TEST(ConvolutionEpilogueTest, GroupsOfImages) {
   for (const int64_t kib : {49, 54, 64}) {
