@@ -82,6 +82,34 @@ ConvInput LoadConvInput(Emitter& e, const ConvProblem& p, const Nd& x, const Win
   return result;
 }
 
+std::vector<ConvInput> LoadConvInputs(Emitter& e, const ConvProblem& p, const Nd& x,
+                                      const WindowBlock& block, DType type) {
+  if (block.size[0] > 1) {
+    Nd first = SliceDim(x, 1, block.start[0], 1),
+       all = SliceDim(x, 1, block.start[0], block.size[0]);
+    for (int a = 0; a < kWindowAxes; ++a) {
+      const auto [start, count] = p.axes[a].Inputs(block.start[a + 1], block.size[a + 1]);
+      if (count == 0) return {};
+      first = SliceDim(first, a + 2, start, count);
+      all = SliceDim(all, a + 2, start, count);
+    }
+    const auto held = [&](const Nd& part) {
+      return e.FindWithin(part, type).has_value() || e.FindWithin(part, part.dtype).has_value();
+    };
+    if (!held(all) && held(first)) {
+      std::vector<ConvInput> inputs;
+      WindowBlock image = block;
+      image.size[0] = 1;
+      for (int64_t n = 0; n < block.size[0]; ++n) {
+        image.start[0] = block.start[0] + n;
+        inputs.push_back(LoadConvInput(e, p, x, image, type));
+      }
+      return inputs;
+    }
+  }
+  return {LoadConvInput(e, p, x, block, type)};
+}
+
 absl::optional<TapOperands> OperandsOf(const ConvProblem& p, const ConvInput& input,
                                        const ConvTap& tap, const WindowBlock& part,
                                        const Tile& out) {

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "absl/container/flat_hash_set.h"
+#include "absl/strings/str_cat.h"
 #include "compiler/codegen/reduce.h"
 #include "compiler/codegen/tiling.h"
 #include "serialization/isa/table.h"
@@ -39,9 +40,8 @@ bool AllRound(const Instruction& value, const CodegenOptions& options, int parts
 bool Rounds(const hlo::Use& use, const CodegenOptions& options, int parts) {
   const Instruction& user = *use.user;
   if (user.opcode() == Opcode::kConvolution) {
-    // Depthwise ones run in fp32 on the vector engines.
     return user.operand(0)->shape.type == hlo::kF32 && user.operand(0) != user.operand(1) &&
-           use.operand_index == 0 && !IsDepthwise(user);
+           use.operand_index == 0;
   }
   if (user.opcode() == Opcode::kSlice || user.opcode() == Opcode::kConcatenate) {
     return parts < kMaxParts && AllRound(user, options, parts + 1);
@@ -90,6 +90,23 @@ const Instruction* FindConvolution(const Instruction& value, int parts) {
 DType RoundedType(const CodegenOptions& options) {
   if (options.auto_cast == AutoCast::kNone) return DType::kF32;
   return options.auto_cast_type == AutoCastType::kFp16 ? DType::kF16 : DType::kBf16;
+}
+
+Operand LoadChannelColumn(Emitter& e, const ChannelValues& values, int64_t c0, int count) {
+  const size_t bytes = static_cast<size_t>(count) * sizeof(float);
+  std::string key = absl::StrCat("column ", count, ":");
+  key.append(reinterpret_cast<const char*>(values.data() + c0), bytes);
+  if (const absl::optional<Nd> made = e.FindMade(key); made.has_value()) {
+    return e.LoadShared(*made, 1).all();
+  }
+  const absl::StatusOr<Nd> nd =
+      e.AddConstant(hlo::Literal::FromBytes(hlo::Shape(hlo::kF32, {count, 1}), values.data() + c0));
+  if (!nd.ok()) {
+    e.Fail(nd.status());
+    return Operand();
+  }
+  e.KeepMade(std::move(key), *nd);
+  return e.LoadShared(*nd, 1).all();
 }
 
 const Instruction* ConvolutionOf(const Instruction& value) { return FindConvolution(value, 0); }

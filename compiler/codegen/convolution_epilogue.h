@@ -122,6 +122,9 @@ class ConvEpilogue {
   std::vector<Channels> open_;
 };
 
+// The numbers of channels [c0, c0 + count), [count, 1], as a constant of the program.
+Operand LoadChannelColumn(Emitter& e, const ChannelValues& values, int64_t c0, int count);
+
 // Whether every reader of the value is a convolution that rounds it to `type` anyway, perhaps after
 // a windowed maximum.
 bool OnlyRounded(const hlo::Instruction& value, const CodegenOptions& options);

@@ -106,7 +106,7 @@ class ConvMatmul {
         if (packed_) {
           in.back().push_back(LoadPacked(c, block));
         } else {
-          LoadInputs(SliceDim(x_, 0, c.c0, c.channels), block, &in.back());
+          in.back() = LoadConvInputs(e_, p_, SliceDim(x_, 0, c.c0, c.channels), block, compute_);
         }
       }
       EmitOutputs(block, in);
@@ -159,34 +159,6 @@ class ConvMatmul {
           EmitOutputs(block, in);
         });
     return absl::OkStatus();
-  }
-
-  // What producers left in SBUF is read where it is, image by image if they lie apart.
-  void LoadInputs(const Nd& x, const WindowBlock& block, std::vector<ConvInput>* inputs) {
-    if (block.size[0] > 1) {
-      WindowBlock image = block;
-      image.size[0] = 1;
-      Nd first = SliceDim(x, 1, block.start[0], 1),
-         all = SliceDim(x, 1, block.start[0], block.size[0]);
-      for (int a = 0; a < kWindowAxes; ++a) {
-        const auto [start, count] = p_.axes[a].Inputs(block.start[a + 1], block.size[a + 1]);
-        if (count == 0) return;
-        first = SliceDim(first, a + 2, start, count);
-        all = SliceDim(all, a + 2, start, count);
-      }
-      const auto held = [this](const Nd& part) {
-        return e_.FindWithin(part, compute_).has_value() ||
-               e_.FindWithin(part, part.dtype).has_value();
-      };
-      if (!held(all) && held(first)) {
-        for (int64_t n = 0; n < block.size[0]; ++n) {
-          image.start[0] = block.start[0] + n;
-          inputs->push_back(LoadConvInput(e_, p_, x, image, compute_));
-        }
-        return;
-      }
-    }
-    inputs->push_back(LoadConvInput(e_, p_, x, block, compute_));
   }
 
   // Partition (r, c) holds, for each row of outputs, the row of channel c that row r of the kernel
@@ -539,7 +511,7 @@ class ConvMatmul {
     const int64_t blocks = CeilDiv(p_.out.dims[1], co_block_), b = co0 / co_block_;
     for (size_t i = 0; i < epilogue_.columns().size(); ++i) {
       if (units_.empty()) {
-        columns.push_back(LoadColumn(epilogue_.columns()[i], co0, partitions));
+        columns.push_back(LoadChannelColumn(e_, epilogue_.columns()[i], co0, partitions));
         continue;
       }
       Operand column = Piece(0).part(partitions, 0, 1);
@@ -549,23 +521,6 @@ class ConvMatmul {
     }
     return columns;
   }
-  Operand LoadColumn(const ChannelValues& values, int64_t co0, int partitions) {
-    std::string key = absl::StrCat("column ", partitions, ":");
-    key.append(reinterpret_cast<const char*>(values.data() + co0),
-               static_cast<size_t>(partitions) * sizeof(float));
-    const absl::optional<Nd> made = e_.FindMade(key);
-    if (made.has_value()) return e_.LoadShared(*made, 1).all();
-    const hlo::Literal literal =
-        hlo::Literal::FromBytes(hlo::Shape(hlo::kF32, {partitions, 1}), values.data() + co0);
-    const absl::StatusOr<Nd> nd = e_.AddConstant(literal);
-    if (!nd.ok()) {
-      e_.Fail(nd.status());
-      return Operand();
-    }
-    e_.KeepMade(std::move(key), *nd);
-    return e_.LoadShared(*nd, 1).all();
-  }
-
   Tile LoadWeights(const Contraction& c, int64_t co0, int64_t count, const TapBox& box) {
     Nd w = SliceDim(SliceDim(p_.w, 0, co0, count), 1, c.c0, c.channels);
     w = SliceDim(w, 2, box.start[0], box.size[0]);
