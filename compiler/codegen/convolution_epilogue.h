@@ -125,17 +125,6 @@ class ConvEpilogue {
 // The numbers of channels [c0, c0 + count), [count, 1], as a constant of the program.
 Operand LoadChannelColumn(Emitter& e, const ChannelValues& values, int64_t c0, int count);
 
-// Whether every reader of the value is a convolution that rounds it to `type` anyway, perhaps after
-// a windowed maximum.
-bool OnlyRounded(const hlo::Instruction& value, const CodegenOptions& options);
-// Whether some reader is.
-bool SomeRounded(const hlo::Instruction& value, const CodegenOptions& options);
-// A convolution of the value, or of a part of it, or of what it is a part of; null if there is
-// none.
-const hlo::Instruction* ConvolutionOf(const hlo::Instruction& value);
-// The type that convolutions of fp32 values round to.
-DType RoundedType(const CodegenOptions& options);
-
 }  // namespace glia::compiler
 
 #endif  // GLIA_COMPILER_CODEGEN_CONVOLUTION_EPILOGUE_H_

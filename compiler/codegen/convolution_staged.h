@@ -7,21 +7,9 @@
 #include <vector>
 
 #include "compiler/codegen/convolution.h"
+#include "compiler/codegen/convolution_weights.h"
 
 namespace glia::compiler {
-
-// What one set of matmuls contracts: channels [c0, c0 + channels) and, where taps are on the
-// partitions, rows [row, row + rows) and columns [tap, tap + taps) of the kernel. Partitions are
-// ordered (tap, row, channel).
-struct Contraction {
-  int64_t c0 = 0;
-  int64_t channels = 0;
-  int64_t row = 0;
-  int64_t rows = 1;
-  int64_t tap = 0;
-  int64_t taps = 1;
-  int partitions() const { return static_cast<int>(channels * rows * taps); }
-};
 
 class StagedInput {
  public:

@@ -4,7 +4,7 @@
 #include <limits>
 
 #include "absl/strings/str_cat.h"
-#include "compiler/codegen/convolution_epilogue.h"
+#include "compiler/codegen/convolution_readers.h"
 #include "compiler/codegen/emitters.h"
 #include "compiler/codegen/indexing.h"
 #include "compiler/codegen/reduce.h"
