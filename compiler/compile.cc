@@ -5,6 +5,7 @@
 
 #include "absl/strings/escaping.h"
 #include "compiler/codegen/codegen.h"
+#include "compiler/passes/split_batch.h"
 #include "compiler/version.h"
 #include "openssl/evp.h"
 #include "serialization/hlo/text.h"
@@ -64,11 +65,18 @@ absl::StatusOr<CompileResult> Compile(std::unique_ptr<hlo::Module> module, const
   auto passes = RunPasses(module.get(), pipeline);
   if (!passes.ok()) return passes.status();
   result.statistics.passes = *std::move(passes);
+  const CodegenOptions codegen = options.codegen();
+  SplitBatchOptions split;
+  split.sbuf_partition_bytes = codegen.sbuf_partition_bytes;
+  split.rounds = codegen.auto_cast != AutoCast::kNone;
+  if (absl::StatusOr<bool> changed = SplitBatch(module.get(), split); !changed.ok()) {
+    return changed.status();
+  }
   result.statistics.passes_ms = MillisecondsSince(start);
   result.statistics.hlo_instructions_after = module->instruction_count();
 
   start = Clock::now();
-  absl::StatusOr<neff::Neff> neff = Generate(*module, options.codegen());
+  absl::StatusOr<neff::Neff> neff = Generate(*module, codegen);
   if (!neff.ok()) return neff.status();
   result.statistics.codegen_ms = MillisecondsSince(start);
   result.neff = *std::move(neff);

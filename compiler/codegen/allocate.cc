@@ -1,6 +1,8 @@
 #include "compiler/codegen/allocate.h"
 
 #include <algorithm>
+#include <cstdlib>
+#include <deque>
 #include <map>
 #include <vector>
 
@@ -21,66 +23,134 @@ using isa::Variable;
 using isa::VariableKind;
 
 constexpr int64_t kAlignment = 64;
-// A tile that lives longer, in instructions, is kept out of the way of the others.
-constexpr int64_t kLongLife = 96;
 constexpr int64_t kNever = INT64_MAX;
+// Tiles of one stretch of so many instructions lie within the same part of SBUF.
+constexpr int32_t kStretch = 512;
+constexpr int64_t kSpareBytes = 16 * 1024;
+constexpr int kDenseAttempts = 4;
 
-// Addresses in one memory: blocks in use, by start.
+// Addresses in one memory. Of what is free, that is given out whose last user, in the order of the
+// instructions, is longest ago: who gets it waits least.
 class Arena {
  public:
-  Arena(int64_t size, int64_t alignment) : size_(size), alignment_(alignment) {}
-
-  enum class Where {
-    kNext,    // after the last one given, going round
-    kTop,     // for what stays long
-    kBottom,  // the first that fits
-  };
-  // A free place, or -1.
-  int64_t Take(int64_t bytes, Where where) {
-    bytes = Round(bytes);
-    const int64_t at = where == Where::kTop    ? FromTop(bytes)
-                       : where == Where::kNext ? FromCursor(bytes)
-                                               : FirstFit(0, bytes);
-    if (at < 0) return -1;
-    used_[at] = bytes;
-    if (where == Where::kNext) cursor_ = at + bytes;
-    return at;
+  Arena(int64_t size, int64_t alignment) : size_(size), alignment_(alignment) {
+    blocks_[0] = {size, false, kNobody};
   }
-  void Free(int64_t at) { used_.erase(at); }
+  int64_t size() const { return size_; }
+
+  // A place within [low, high), or -1.
+  int64_t Take(int64_t bytes, int64_t low, int64_t high) {
+    bytes = Round(bytes);
+    int64_t best = -1;
+    int32_t best_last = 0;
+    // Neighbouring free blocks, those with a later last user in front.
+    std::deque<std::map<int64_t, Block>::iterator> latest;
+    auto end = BlockOf(low);  // behind the blocks looked at
+    for (auto start = end; start != blocks_.end() && start->first < high; ++start) {
+      if (start->second.used) continue;
+      const int64_t at = std::max(start->first, low);
+      if (at + bytes > high) break;
+      if (end != blocks_.end() && end->first <= start->first) end = start;
+      while (!latest.empty() && latest.front()->first < start->first) latest.pop_front();
+      while (end != blocks_.end() && end->first < at + bytes && !end->second.used) {
+        while (!latest.empty() && latest.back()->second.last <= end->second.last) {
+          latest.pop_back();
+        }
+        latest.push_back(end++);
+      }
+      const bool fits = end == blocks_.end() || end->first >= at + bytes;
+      if (fits && (best < 0 || latest.front()->second.last < best_last)) {
+        best = at;
+        best_last = latest.front()->second.last;
+      }
+      if (end == blocks_.end() && !fits) break;
+    }
+    if (best >= 0) Use(best, bytes);
+    return best;
+  }
+  // The first free place, or -1.
+  int64_t TakeFirst(int64_t bytes) {
+    bytes = Round(bytes);
+    int64_t at = 0;
+    for (const auto& [start, block] : blocks_) {
+      if (block.used) {
+        at = start + block.bytes;
+      } else if (start + block.bytes - at >= bytes) {
+        Use(at, bytes);
+        return at;
+      }
+    }
+    return -1;
+  }
+  // The last one, or -1.
+  int64_t TakeLast(int64_t bytes) {
+    bytes = Round(bytes);
+    int64_t end = size_;
+    for (auto it = blocks_.rbegin(); it != blocks_.rend(); ++it) {
+      if (it->second.used) {
+        end = it->first;
+      } else if (end - it->first >= bytes) {
+        Use(end - bytes, bytes);
+        return end - bytes;
+      }
+    }
+    return -1;
+  }
+  // `last`: position of the last user.
+  void Free(int64_t at, int32_t last) {
+    auto it = blocks_.find(at);
+    it->second.used = false;
+    it->second.last = last;
+    if (it != blocks_.begin()) it = Merge(std::prev(it), it);
+    const auto next = std::next(it);
+    if (next != blocks_.end()) Merge(it, next);
+  }
 
  private:
+  static constexpr int32_t kNobody = -2 * 16;
+  struct Block {
+    int64_t bytes = 0;
+    bool used = false;
+    int32_t last = kNobody;
+  };
+  // Free neighbours whose last users are in one stretch of so many instructions are one.
+  static constexpr int32_t kClose = 16;
+
   int64_t Round(int64_t bytes) const { return (bytes + alignment_ - 1) / alignment_ * alignment_; }
 
-  int64_t FirstFit(int64_t from, int64_t bytes) const {
-    int64_t at = from;
-    auto it = used_.upper_bound(from);
-    if (it != used_.begin()) {
-      const auto before = std::prev(it);
-      at = std::max(at, before->first + before->second);
-    }
-    for (; it != used_.end(); ++it) {
-      if (it->first - at >= bytes) return at;
-      at = it->first + it->second;
-    }
-    return size_ - at >= bytes ? at : -1;
+  std::map<int64_t, Block>::iterator BlockOf(int64_t at) {
+    return std::prev(blocks_.upper_bound(at));
   }
-  int64_t FromCursor(int64_t bytes) const {
-    const int64_t at = FirstFit(cursor_, bytes);
-    return at >= 0 ? at : FirstFit(0, bytes);
-  }
-  int64_t FromTop(int64_t bytes) const {
-    int64_t end = size_;
-    for (auto it = used_.rbegin(); it != used_.rend(); ++it) {
-      if (end - (it->first + it->second) >= bytes) return (end - bytes) / alignment_ * alignment_;
-      end = it->first;
+  std::map<int64_t, Block>::iterator Merge(std::map<int64_t, Block>::iterator a,
+                                           std::map<int64_t, Block>::iterator b) {
+    if (a->second.used || b->second.used || a->second.last / kClose != b->second.last / kClose) {
+      return b;
     }
-    return end >= bytes ? (end - bytes) / alignment_ * alignment_ : -1;
+    a->second.bytes += b->second.bytes;
+    a->second.last = std::max(a->second.last, b->second.last);
+    blocks_.erase(b);
+    return a;
+  }
+  // Makes a block start there.
+  void Cut(int64_t at) {
+    if (at == size_) return;
+    const auto it = BlockOf(at);
+    if (it->first == at) return;
+    Block rest = it->second;
+    rest.bytes = it->first + it->second.bytes - at;
+    it->second.bytes -= rest.bytes;
+    blocks_[at] = rest;
+  }
+  void Use(int64_t at, int64_t bytes) {
+    Cut(at);
+    Cut(at + bytes);
+    blocks_.erase(blocks_.find(at), blocks_.lower_bound(at + bytes));
+    blocks_[at] = {bytes, true, kNobody};
   }
 
   const int64_t size_;
   const int64_t alignment_;
-  int64_t cursor_ = 0;
-  std::map<int64_t, int64_t> used_;
+  std::map<int64_t, Block> blocks_;  // by start; all of the memory
 };
 
 struct Lifetime {
@@ -97,11 +167,22 @@ class SegmentAllocator {
       : program_(serial->program), segment_(*segment), sbuf_bytes_(sbuf_bytes), pinned_(*pinned) {}
 
   absl::Status Run() {
-    while (true) {
+    dense_.assign(segment_.instructions.size() / kStretch + 1, false);
+    for (int attempt = 0;; ++attempt) {
       absl::StatusOr<bool> done = Place();
       if (!done.ok()) return done.status();
       if (*done) return absl::OkStatus();
+      // Before anything is spilled: what lies apart for the sake of speed may leave no room for
+      // what is large.
+      if (attempt <= kDenseAttempts) {
+        for (size_t s = 0; s < dense_.size(); ++s) {
+          const int64_t distance = static_cast<int64_t>(s) - full_;
+          if (attempt == kDenseAttempts || std::abs(distance) <= 1) dense_[s] = true;
+        }
+        continue;
+      }
       RewriteSpilled();
+      dense_.assign(segment_.instructions.size() / kStretch + 1, true);
     }
   }
 
@@ -131,6 +212,9 @@ class SegmentAllocator {
     CollectLifetimes();
     Arena sbuf(sbuf_bytes_, kAlignment);
     Arena psum(isa::kPsumPartitionBytes, isa::kPsumBankBytes);
+    // Constants go where the others leave room, so that many of them come in ahead of their use,
+    // however the others come and go.
+    const std::vector<int64_t> room = RoomForOthers();
     std::vector<uint32_t> live;  // in SBUF, that may be spilled
     std::multimap<int32_t, uint32_t> ends;
     size_t next = 0;
@@ -141,21 +225,28 @@ class SegmentAllocator {
         Lifetime& life = lives_[var];
         const Variable& v = program_.variables[var];
         if (v.kind == VariableKind::kPsum) {
-          life.address = psum.Take(v.partition_bytes, Arena::Where::kNext);
+          life.address = psum.Take(v.partition_bytes, 0, psum.size());
           if (life.address < 0) {
             return absl::InternalError(absl::StrCat("more than ", isa::kPsumBanks,
                                                     " PSUM tiles in use at instruction ", p));
           }
         } else {
-          // Without rotation, the small tiles of spilled ones pack: each goes before the next
-          // instruction's.
-          // Constants go round whatever their lives: at one end of SBUF the load of one layer's
-          // would wait until the layer before is done with its own, and all loads after it with it.
-          const bool stays = life.accesses.back() - p > kLongLife && !LoadsConstant(p);
-          const Arena::Where where = life.pinned ? Arena::Where::kBottom
-                                     : stays     ? Arena::Where::kTop
-                                                 : Arena::Where::kNext;
-          while (!life.spilled && (life.address = sbuf.Take(v.partition_bytes, where)) < 0) {
+          const int64_t border =
+              std::max<int64_t>(0, sbuf.size() - room[static_cast<size_t>(p / kStretch)]) /
+              kAlignment * kAlignment;
+          const bool constant = LoadsConstant(p);
+          const auto take = [&] {
+            // Small tiles of spilled ones pack: each goes before the next instruction's.
+            if (life.pinned) return sbuf.TakeFirst(v.partition_bytes);
+            if (dense_[static_cast<size_t>(p / kStretch)]) {
+              return constant ? sbuf.TakeFirst(v.partition_bytes)
+                              : sbuf.TakeLast(v.partition_bytes);
+            }
+            const int64_t at = sbuf.Take(v.partition_bytes, constant ? 0 : border,
+                                         constant ? border : sbuf.size());
+            return at >= 0 ? at : sbuf.Take(v.partition_bytes, 0, sbuf.size());
+          };
+          while (!life.spilled && (life.address = take()) < 0) {
             const uint32_t victim = Victim(var, live, p);
             if (victim == UINT32_MAX) {
               // The next pass finds room where the spilled tiles of this one were.
@@ -166,8 +257,9 @@ class SegmentAllocator {
             }
             Lifetime& other = lives_[victim];
             other.spilled = true;
+            if (!any_spilled_) full_ = p / kStretch;
             any_spilled_ = true;
-            if (other.address >= 0) sbuf.Free(other.address);
+            if (other.address >= 0) sbuf.Free(other.address, p);
             other.address = -1;
             live.erase(std::remove(live.begin(), live.end(), victim), live.end());
           }
@@ -180,9 +272,9 @@ class SegmentAllocator {
         const Lifetime& life = lives_[it->second];
         if (life.spilled) continue;
         if (program_.variables[it->second].kind == VariableKind::kPsum) {
-          psum.Free(life.address);
+          psum.Free(life.address, p);
         } else {
-          sbuf.Free(life.address);
+          sbuf.Free(life.address, p);
           live.erase(std::remove(live.begin(), live.end(), it->second), live.end());
         }
       }
@@ -190,6 +282,29 @@ class SegmentAllocator {
     if (any_spilled_) return false;
     for (const auto& [var, life] : lives_) program_.variables[var].address = life.address;
     return true;
+  }
+
+  // By stretch: bytes in which the tiles that hold no constants find place, with some to spare, so
+  // that what is freed lies still for a while.
+  std::vector<int64_t> RoomForOthers() const {
+    const int64_t count = static_cast<int64_t>(segment_.instructions.size());
+    std::vector<int64_t> change(static_cast<size_t>(count) + 1, 0);
+    for (const auto& [var, life] : lives_) {
+      const Variable& v = program_.variables[var];
+      if (v.kind == VariableKind::kPsum || life.spilled || LoadsConstant(life.accesses.front())) {
+        continue;
+      }
+      change[static_cast<size_t>(life.accesses.front())] += v.partition_bytes;
+      change[static_cast<size_t>(life.accesses.back()) + 1] -= v.partition_bytes;
+    }
+    std::vector<int64_t> most(static_cast<size_t>(count / kStretch) + 1, 0);
+    int64_t now = 0;
+    for (int64_t p = 0; p < count; ++p) {
+      now += change[static_cast<size_t>(p)];
+      int64_t& stretch = most[static_cast<size_t>(p / kStretch)];
+      stretch = std::max(stretch, now + now / 4 + kSpareBytes);
+    }
+    return most;
   }
 
   bool LoadsConstant(int32_t position) const {
@@ -346,6 +461,8 @@ class SegmentAllocator {
   absl::flat_hash_map<uint32_t, Lifetime> lives_;
   std::vector<uint32_t> order_;  // by first access
   bool any_spilled_ = false;
+  int64_t full_ = 0;         // the stretch in which the first one was
+  std::vector<bool> dense_;  // stretches whose tiles lie as close as they can
 };
 
 }  // namespace

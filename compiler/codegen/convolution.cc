@@ -51,6 +51,16 @@ ConvInput LoadConvInput(Emitter& e, const ConvProblem& p, const Nd& x, const Win
     use(*within);
     return result;
   }
+  // Nearly whole rows and images come whole: fewer and longer runs for the transfer.
+  for (int a = kWindowAxes - 1; a >= 0; --a) {
+    const int64_t in = p.axes[a].in, count = result.dims[a + 1];
+    const int64_t all = Product(result.dims) / count * in;
+    if (count == in || count * 4 < in * 3 || all * part.element_bytes() > kMaxTileBytes) continue;
+    result.first[a + 1] = 0;
+    result.dims[a + 1] = in;
+  }
+  part = x;
+  for (int d = 0; d < 4; ++d) part = SliceDim(part, d + 1, result.first[d], result.dims[d]);
   result.steps = DenseSteps(result.dims);
   if (const absl::optional<Tile> found = e.FindShared(part, 1, type); found.has_value()) {
     result.tile = *found;
@@ -70,6 +80,34 @@ ConvInput LoadConvInput(Emitter& e, const ConvProblem& p, const Nd& x, const Win
     result.steps = dense;
   }
   return result;
+}
+
+std::vector<ConvInput> LoadConvInputs(Emitter& e, const ConvProblem& p, const Nd& x,
+                                      const WindowBlock& block, DType type) {
+  if (block.size[0] > 1) {
+    Nd first = SliceDim(x, 1, block.start[0], 1),
+       all = SliceDim(x, 1, block.start[0], block.size[0]);
+    for (int a = 0; a < kWindowAxes; ++a) {
+      const auto [start, count] = p.axes[a].Inputs(block.start[a + 1], block.size[a + 1]);
+      if (count == 0) return {};
+      first = SliceDim(first, a + 2, start, count);
+      all = SliceDim(all, a + 2, start, count);
+    }
+    const auto held = [&](const Nd& part) {
+      return e.FindWithin(part, type).has_value() || e.FindWithin(part, part.dtype).has_value();
+    };
+    if (!held(all) && held(first)) {
+      std::vector<ConvInput> inputs;
+      WindowBlock image = block;
+      image.size[0] = 1;
+      for (int64_t n = 0; n < block.size[0]; ++n) {
+        image.start[0] = block.start[0] + n;
+        inputs.push_back(LoadConvInput(e, p, x, image, type));
+      }
+      return inputs;
+    }
+  }
+  return {LoadConvInput(e, p, x, block, type)};
 }
 
 absl::optional<TapOperands> OperandsOf(const ConvProblem& p, const ConvInput& input,

@@ -6,6 +6,7 @@
 #include <array>
 #include <cstdint>
 #include <functional>
+#include <vector>
 
 #include "compiler/codegen/emitter.h"
 #include "compiler/codegen/fusion.h"
@@ -44,6 +45,10 @@ struct ConvInput {
 ConvInput LoadConvInput(Emitter& e, const ConvProblem& p, const Nd& x, const WindowBlock& block,
                         DType type);
 
+// Likewise; what producers left in SBUF is read where it is, image by image if they lie apart.
+std::vector<ConvInput> LoadConvInputs(Emitter& e, const ConvProblem& p, const Nd& x,
+                                      const WindowBlock& block, DType type);
+
 // The two sides of a tap for a part of a block: the inputs, and the outputs in a tile
 // [C, part's outputs].
 struct TapOperands {
@@ -59,6 +64,8 @@ class ConvEpilogue;
 // On the tensor engine, in `compute`; the sums go through the epilogue.
 absl::Status EmitConvByMatmul(Emitter& e, const ConvProblem& p, DType compute,
                               ConvEpilogue* epilogue);
+// Groups of one input and one output channel each, on the vector engines.
+absl::Status EmitDepthwise(Emitter& e, const ConvProblem& p, ConvEpilogue* epilogue);
 // Whether the weights are laid out by the compiler, which can scale them then.
 bool PacksWeights(const ConvProblem& p, DType compute);
 

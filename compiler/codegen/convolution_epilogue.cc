@@ -4,7 +4,8 @@
 #include <cstring>
 
 #include "absl/container/flat_hash_set.h"
-#include "compiler/codegen/reduce.h"
+#include "absl/strings/str_cat.h"
+#include "compiler/codegen/convolution_readers.h"
 #include "compiler/codegen/tiling.h"
 #include "serialization/isa/table.h"
 
@@ -31,39 +32,23 @@ AluOp ChainOp(Opcode opcode) {
   }
 }
 
-bool Rounds(const hlo::Use& use, const CodegenOptions& options) {
-  const Instruction& user = *use.user;
-  if (user.opcode() == Opcode::kConvolution) {
-    // Depthwise ones run in fp32 on the vector engines.
-    return user.operand(0)->shape.type == hlo::kF32 && user.operand(0) != user.operand(1) &&
-           use.operand_index == 0 && !IsDepthwise(user);
-  }
-  if (user.opcode() != Opcode::kReduceWindow || user.operand_count() != 2) return false;
-  const AluOp op = ClassifyReducer(*user.to_apply()).alu;
-  return use.operand_index == 0 && op == AluOp::kMax && OnlyRounded(user, options);
-}
-
 }  // namespace
 
-DType RoundedType(const CodegenOptions& options) {
-  if (options.auto_cast == AutoCast::kNone) return DType::kF32;
-  return options.auto_cast_type == AutoCastType::kFp16 ? DType::kF16 : DType::kBf16;
-}
-
-bool OnlyRounded(const Instruction& value, const CodegenOptions& options) {
-  if (options.auto_cast == AutoCast::kNone || value.IsRoot() || value.uses().empty()) return false;
-  if (!value.shape.IsArray() || value.shape.type != hlo::kF32) return false;
-  return std::all_of(value.uses().begin(), value.uses().end(),
-                     [&](const hlo::Use& use) { return Rounds(use, options); });
-}
-
-bool SomeRounded(const Instruction& value, const CodegenOptions& options) {
-  if (options.auto_cast == AutoCast::kNone || !value.shape.IsArray() ||
-      value.shape.type != hlo::kF32)
-    return false;
-  return std::any_of(value.uses().begin(), value.uses().end(), [&](const hlo::Use& use) {
-    return use.user->opcode() == Opcode::kConvolution && Rounds(use, options);
-  });
+Operand LoadChannelColumn(Emitter& e, const ChannelValues& values, int64_t c0, int count) {
+  const size_t bytes = static_cast<size_t>(count) * sizeof(float);
+  std::string key = absl::StrCat("column ", count, ":");
+  key.append(reinterpret_cast<const char*>(values.data() + c0), bytes);
+  if (const absl::optional<Nd> made = e.FindMade(key); made.has_value()) {
+    return e.LoadShared(*made, 1).all();
+  }
+  const absl::StatusOr<Nd> nd =
+      e.AddConstant(hlo::Literal::FromBytes(hlo::Shape(hlo::kF32, {count, 1}), values.data() + c0));
+  if (!nd.ok()) {
+    e.Fail(nd.status());
+    return Operand();
+  }
+  e.KeepMade(std::move(key), *nd);
+  return e.LoadShared(*nd, 1).all();
 }
 
 absl::Status ConvEpilogue::Bind(const std::function<Nd(const Nd&)>& arrange, bool folds) {
@@ -129,6 +114,7 @@ absl::Status ConvEpilogue::AddLeaf(const Instruction* operand,
       columns_.push_back(std::move(values));
     }
   }
+  leaf.number = leaf_order_.size();
   leaves_[operand] = std::move(leaf);
   leaf_order_.push_back(operand);
   return e_.status();
@@ -167,17 +153,71 @@ int64_t ConvEpilogue::MaxElementBytes() const {
   return bytes;
 }
 
-void ConvEpilogue::Start(const WindowBlock& block, int64_t c0, int64_t count,
-                         std::vector<Operand> columns) {
+void ConvEpilogue::Begin(const WindowBlock& block) {
   block_ = block;
-  c0_ = c0;
-  count_ = count;
-  column_operands_ = std::move(columns);
-  for (const Instruction* hlo : leaf_order_) leaves_[hlo].loaded = Tile();
-  for (Output& output : outputs_) {
-    output.result =
-        e_.NewTile(output.nd.dtype, static_cast<int>(count), block.outputs(), output.hlo->name());
+  open_.clear();
+}
+
+absl::optional<Tile> ConvEpilogue::TileToReplace(const Channels& channels, const Output& output,
+                                                 const Instruction** leaf) {
+  if (group_ == nullptr || output.hlo != group_->members.back() || output.nd.dtype != DType::kF32) {
+    return absl::nullopt;
   }
+  const absl::StatusOr<Nd> input = e_.View(conv_.operand(0));
+  for (const Instruction* hlo : leaf_order_) {
+    const Leaf& candidate = leaves_.at(hlo);
+    if (!candidate.array || candidate.column || candidate.nd.dtype != DType::kF32) continue;
+    if (!input.ok() || input->var == candidate.nd.var || !e_.ReadLast(candidate.nd.var)) continue;
+    int64_t reads = 0;
+    for (const Instruction* member : group_->members) {
+      reads += std::count(member->operands().begin(), member->operands().end(), hlo);
+    }
+    if (reads != 1) continue;
+    const Nd all =
+        SliceDim(TransposeNd(candidate.nd, {1, 0, 2, 3, 4}), 0, channels.c0, channels.count);
+    const auto within = e_.FindWithin(block_.Of(all), DType::kF32);
+    if (!within.has_value() || within->start != 0 || within->tile.free != block_.outputs() ||
+        within->tile.partitions != channels.count) {
+      continue;
+    }
+    const WindowSizes dense = DenseSteps(block_.size);
+    bool same = true;
+    for (size_t d = 0; d < dense.size(); ++d) {
+      same = same && (block_.size[d] == 1 || within->strides[d] == dense[d]);
+    }
+    if (!same) continue;
+    *leaf = hlo;
+    return within->tile;
+  }
+  return absl::nullopt;
+}
+
+size_t ConvEpilogue::Open(int64_t c0, int64_t count, std::vector<Operand> columns) {
+  Channels channels;
+  channels.c0 = c0;
+  channels.count = count;
+  channels.columns = std::move(columns);
+  channels.leaves.resize(leaf_order_.size());
+  for (const Output& output : outputs_) {
+    Result result;
+    const absl::optional<Tile> old = channels.replaced == nullptr
+                                         ? TileToReplace(channels, output, &channels.replaced)
+                                         : absl::nullopt;
+    if (old.has_value()) {
+      result.tile = *old;
+      channels.leaves[leaves_.at(channels.replaced).number] = *old;
+    } else {
+      result.tile = e_.NewTile(output.nd.dtype, static_cast<int>(count), block_.outputs(),
+                               output.hlo->name());
+    }
+    if (output.rounds) {
+      result.rounded = e_.NewTile(RoundedType(e_.options()), static_cast<int>(count),
+                                  block_.outputs(), output.hlo->name());
+    }
+    channels.results.push_back(result);
+  }
+  open_.push_back(std::move(channels));
+  return open_.size() - 1;
 }
 
 // The part's elements of a tile that holds the block's.
@@ -188,25 +228,27 @@ Operand ConvEpilogue::PartOf(const Tile& tile, const WindowBlock& part) const {
   return WindowPattern(tile, start, part.size, steps);
 }
 
-ConvEpilogue::Value ConvEpilogue::LeafValue(const Instruction* operand, const WindowBlock& part) {
-  Leaf& leaf = leaves_.at(operand);
+ConvEpilogue::Value ConvEpilogue::LeafValue(Channels& open, const Instruction* operand,
+                                            const WindowBlock& part) {
+  const Leaf& leaf = leaves_.at(operand);
+  Tile& loaded = open.leaves[leaf.number];
   Value value;
   value.value = leaf.splat;
   if (!leaf.array) return value;
   if (leaf.constant >= 0) {
-    value.value.operand = column_operands_[leaf.constant];
+    value.value.operand = open.columns[static_cast<size_t>(leaf.constant)];
     value.value.column = true;
     return value;
   }
-  const Nd channels = SliceDim(TransposeNd(leaf.nd, {1, 0, 2, 3, 4}), 0, c0_, count_);
+  const Nd channels = SliceDim(TransposeNd(leaf.nd, {1, 0, 2, 3, 4}), 0, open.c0, open.count);
   if (leaf.column) {
-    if (!leaf.loaded.valid()) {
+    if (!loaded.valid()) {
       Nd column = channels;
-      column.dims = {count_, 1};
+      column.dims = {open.count, 1};
       column.strides = {channels.strides[0], 0};
-      leaf.loaded = e_.LoadShared(column, 1);
+      loaded = e_.LoadShared(column, 1);
     }
-    value.value.operand = leaf.loaded.all();
+    value.value.operand = loaded.all();
     value.value.column = true;
     return value;
   }
@@ -214,7 +256,7 @@ ConvEpilogue::Value ConvEpilogue::LeafValue(const Instruction* operand, const Wi
   for (int64_t d = 1; d < channels.rank(); ++d) {
     repeats = repeats || (channels.dims[d] > 1 && channels.strides[d] <= 0);
   }
-  if (!leaf.loaded.valid()) {
+  if (!loaded.valid()) {
     const Nd piece = part.Of(channels);
     if (!repeats) {
       if (const auto within = e_.FindWithin(piece, piece.dtype); within.has_value()) {
@@ -223,7 +265,7 @@ ConvEpilogue::Value ConvEpilogue::LeafValue(const Instruction* operand, const Wi
         value.value.operand = WindowPattern(within->tile, within->start, part.size, steps);
         return value;
       }
-      leaf.loaded = e_.LoadShared(block_.Of(channels), 1);
+      loaded = e_.LoadShared(block_.Of(channels), 1);
     } else {
       const LoadedOperand load = LoadOperand(e_, piece, 1);
       value.value.operand = load.operand;
@@ -231,7 +273,7 @@ ConvEpilogue::Value ConvEpilogue::LeafValue(const Instruction* operand, const Wi
       return value;
     }
   }
-  value.value.operand = PartOf(leaf.loaded, part);
+  value.value.operand = PartOf(loaded, part);
   return value;
 }
 
@@ -249,7 +291,10 @@ Operand ConvEpilogue::Settle(const Value& value, const Operand* to, DType dtype,
                     !links[rest].scalar.column.present() && links[rest].scalar.imm == 0;
   const bool by_act =
       isa::IsFloat(in.dtype) && isa::IsFloat(out.dtype) && value.count == rest + (relu ? 1 : 0);
-  if (by_act && e_.Lighter(free) == Engine::kAct) {
+  // DVE and ACT cannot read PSUM at once, and ACT is the faster.
+  const bool psum = e_.InPsum(in);
+  if (by_act && psum) e_.AddLoad(Engine::kAct, free);
+  if (by_act && (psum || e_.Lighter(free) == Engine::kAct)) {
     e_.Activate(out, in, relu ? ActFn::kRelu : ActFn::kCopy, 1,
                 adds ? absl::optional<Operand>(links[0].scalar.column) : absl::nullopt, 0,
                 absl::nullopt, Engine::kAct);
@@ -313,13 +358,41 @@ bool ConvEpilogue::Chain(const Instruction& member, std::vector<Value>* in, cons
   return true;
 }
 
-void ConvEpilogue::Finish(const Tile& sum, const WindowBlock& part) {
+absl::optional<Operand> ConvEpilogue::TargetOf(const Instruction& member, const Channels& channels,
+                                               const WindowBlock& part, bool* own) const {
+  const auto place = [&](const Instruction* hlo) -> absl::optional<Operand> {
+    for (size_t i = 0; i < outputs_.size(); ++i) {
+      if (outputs_[i].hlo == hlo) return PartOf(channels.results[i].tile, part);
+    }
+    return absl::nullopt;
+  };
+  absl::optional<Operand> target = place(&member);
+  *own = target.has_value();
+  if (*own || member.uses().size() != 1 || member.shape.type != hlo::kF32) return target;
+  // The one that follows is done in place, with a number or a column.
+  const Instruction& next = *member.uses()[0].user;
+  if (ChainOp(next.opcode()) == AluOp::kBypass || next.operand_count() != 2) return absl::nullopt;
+  const Instruction* other = next.operand(1 - member.uses()[0].operand_index);
+  const auto leaf = leaves_.find(other);
+  if (leaf == leaves_.end() || (leaf->second.array && !leaf->second.column)) return absl::nullopt;
+  if (channels.replaced != nullptr &&
+      std::count(member.operands().begin(), member.operands().end(), channels.replaced) == 0) {
+    return absl::nullopt;
+  }
+  for (size_t i = 0; i < outputs_.size(); ++i) {
+    if (outputs_[i].hlo == &next && outputs_[i].rounds) return place(&next);
+  }
+  return absl::nullopt;
+}
+
+void ConvEpilogue::Finish(size_t number, const Tile& sum, const WindowBlock& part) {
+  Channels& channels = open_[number];
   const int partitions = sum.partitions;
   const int64_t free = sum.free;
   Value conv;
   conv.value.operand = sum.all();
   if (group_ == nullptr) {
-    const Operand to = PartOf(outputs_[0].result, part);
+    const Operand to = PartOf(channels.results[0].tile, part);
     if (isa::IsFloat(to.dtype)) {
       Settle(conv, &to, to.dtype, partitions, free);
     } else {
@@ -337,15 +410,17 @@ void ConvEpilogue::Finish(const Tile& sum, const WindowBlock& part) {
     const DType dtype = *DeviceType(member->shape.type);
     const auto output = std::find_if(outputs_.begin(), outputs_.end(),
                                      [&](const Output& o) { return o.hlo == member; });
+    bool own = false;
+    const absl::optional<Operand> place = TargetOf(*member, channels, part, &own);
     absl::optional<Operand> to;
-    if (output != outputs_.end()) to = PartOf(output->result, part);
+    if (own) to = place;
     Value result;
     if (member == scaled_) {
       result = conv;
     } else {
       std::vector<Value> in;
       for (const Instruction* operand : member->operands()) {
-        if (!values.contains(operand)) values[operand] = LeafValue(operand, part);
+        if (!values.contains(operand)) values[operand] = LeafValue(channels, operand, part);
         Value& value = values[operand];
         // What several read is computed once.
         if (operand->uses().size() > 1 && value.count > 0) {
@@ -355,7 +430,7 @@ void ConvEpilogue::Finish(const Tile& sum, const WindowBlock& part) {
         }
         in.push_back(value);
       }
-      const Operand* target = to.has_value() ? &*to : nullptr;
+      const Operand* target = place.has_value() ? &*place : nullptr;
       if (!Chain(*member, &in, target, dtype, partitions, free, &result)) {
         std::vector<TileValue> operands;
         for (size_t i = 0; i < in.size(); ++i) {
@@ -379,7 +454,16 @@ void ConvEpilogue::Finish(const Tile& sum, const WindowBlock& part) {
         result.value = TileValue();
         result.value.operand = Materialize(e_, v, dtype, partitions, free);
       }
-      if (result.count > 0 || std::memcmp(&*result.value.operand, &*to, sizeof(Operand)) != 0) {
+      // What the next convolution waits for comes first.
+      absl::optional<Operand> rounded;
+      Result& made = channels.results[static_cast<size_t>(output - outputs_.begin())];
+      if (output->rounds) rounded = PartOf(made.rounded, part);
+      const bool psum = e_.InPsum(*result.value.operand);
+      if (rounded.has_value() && !psum) Settle(result, &*rounded, rounded->dtype, partitions, free);
+      const bool there = std::memcmp(&*result.value.operand, &*to, sizeof(Operand)) == 0;
+      if (there && result.count > 0 && output->rounds) {
+        made.rest = result;
+      } else if (result.count > 0 || !there) {
         const bool exact = to->dtype == dtype;
         const Operand settled = Settle(result, &*to, to->dtype, partitions, free);
         // Members that read it go on with the unrounded value.
@@ -388,28 +472,52 @@ void ConvEpilogue::Finish(const Tile& sum, const WindowBlock& part) {
           result.value.operand = settled;
         }
       }
+      if (rounded.has_value() && psum) {
+        Value whole;
+        whole.value.operand = *to;
+        Settle(whole, &*rounded, rounded->dtype, partitions, free);
+      }
     }
     values[member] = result;
     e_.SetCurrent(before);
   }
 }
 
-void ConvEpilogue::End() {
-  for (Output& output : outputs_) {
+void ConvEpilogue::Done(size_t number) {
+  const Channels& channels = open_[number];
+  for (size_t i = 0; i < outputs_.size(); ++i) {
+    const Output& output = outputs_[i];
+    const Result& made = channels.results[i];
     const Instruction* before = e_.SetCurrent(output.hlo);
-    const Nd part = block_.Of(SliceDim(TransposeNd(output.nd, {1, 0, 2, 3, 4}), 0, c0_, count_));
-    e_.Store(part, 1, output.result);
-    if (output.rounds) {
-      const Tile rounded = e_.NewTile(RoundedType(e_.options()), output.result.partitions,
-                                      output.result.free, "rounded");
-      Value whole;
-      whole.value.operand = output.result.all();
-      const Operand to = rounded.all();
-      Settle(whole, &to, to.dtype, rounded.partitions, rounded.free);
-      e_.KeepShared(part, 1, rounded);
-    }
+    const Nd part = block_.Of(
+        SliceDim(TransposeNd(output.nd, {1, 0, 2, 3, 4}), 0, channels.c0, channels.count));
+    if (made.rest.count == 0) e_.Store(part, 1, made.tile);
+    if (output.rounds) e_.KeepShared(part, 1, made.rounded);
     e_.SetCurrent(before);
   }
+}
+
+void ConvEpilogue::Close() {
+  for (const Channels& channels : open_) {
+    for (size_t i = 0; i < outputs_.size(); ++i) {
+      const Output& output = outputs_[i];
+      const Result& made = channels.results[i];
+      if (made.rest.count == 0) continue;
+      const Instruction* before = e_.SetCurrent(output.hlo);
+      const Operand all = made.tile.all();
+      const auto& links = made.rest.links;
+      // Of the engines that can, the one that takes no sums out of PSUM.
+      e_.AddLoad(Engine::kDve, made.tile.free);
+      e_.TensorScalar(all, all, links[0].op, links[0].scalar,
+                      made.rest.count > 1 ? links[1].op : AluOp::kBypass,
+                      made.rest.count > 1 ? links[1].scalar : Scalar(0), 0, Engine::kDve);
+      e_.Store(block_.Of(SliceDim(TransposeNd(output.nd, {1, 0, 2, 3, 4}), 0, channels.c0,
+                                  channels.count)),
+               1, made.tile);
+      e_.SetCurrent(before);
+    }
+  }
+  open_.clear();
 }
 
 }  // namespace glia::compiler

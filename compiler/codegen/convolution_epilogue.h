@@ -28,7 +28,7 @@ class ConvEpilogue {
   // For sums that are stored as they are: [N, C, three axes].
   ConvEpilogue(Emitter& e, const hlo::Instruction& conv, const Nd& out)
       : e_(e), conv_(conv), group_(nullptr) {
-    outputs_.push_back({&conv, out, false, {}});
+    outputs_.push_back({&conv, out, false});
   }
 
   // Finds what is read and makes room for what is written. `arrange` turns an array of the
@@ -42,13 +42,16 @@ class ConvEpilogue {
   const std::vector<ChannelValues>& columns() const { return columns_; }
   int64_t MaxElementBytes() const;
 
-  // Channels [c0, c0 + count) of a block begin; `columns` are [count, 1], in the order of
-  // columns().
-  void Start(const WindowBlock& block, int64_t c0, int64_t count, std::vector<Operand> columns);
+  // For each block: Begin, Open for each stretch of channels, Finish for each part of the block and
+  // stretch, Done once all parts of a stretch are finished, and Close.
+  void Begin(const WindowBlock& block);
+  // Channels [c0, c0 + count); `columns` are [count, 1], in the order of columns(). Returns its
+  // number.
+  size_t Open(int64_t c0, int64_t count, std::vector<Operand> columns);
   // The sums of a part of the block.
-  void Finish(const Tile& sum, const WindowBlock& part);
-  // The block is complete.
-  void End();
+  void Finish(size_t channels, const Tile& sum, const WindowBlock& part);
+  void Done(size_t channels);
+  void Close();
 
  private:
   struct Link {
@@ -67,19 +70,39 @@ class ConvEpilogue {
     bool array = false;
     bool column = false;
     int constant = -1;  // index in columns_
-    Tile loaded;        // of the block
+    size_t number = 0;
   };
   struct Output {
     const hlo::Instruction* hlo;
     Nd nd;                // [N, C, axes]
     bool rounds = false;  // convolutions also read it in their own type
-    Tile result;
+  };
+  // What is made of one output. The rounded copy is wanted first: what is left to do to the other
+  // one may wait until the block is closed.
+  struct Result {
+    Tile tile;
+    Tile rounded;  // if it rounds
+    Value rest;    // links to be done in the tile's own place
+  };
+  // A stretch of channels of the block at hand.
+  struct Channels {
+    int64_t c0 = 0, count = 0;
+    std::vector<Operand> columns;
+    std::vector<Tile> leaves;  // by number; loaded, or the tile that a result takes over
+    std::vector<Result> results;
+    const hlo::Instruction* replaced = nullptr;  // the leaf whose tile a result takes over
   };
 
   absl::Status AddLeaf(const hlo::Instruction* operand,
                        const std::function<Nd(const Nd&)>& arrange);
   absl::Status AddOutput(const hlo::Instruction* hlo, const std::function<Nd(const Nd&)>& arrange);
-  Value LeafValue(const hlo::Instruction* operand, const WindowBlock& part);
+  // The tile of a leaf that nobody reads after the output that is written in its place.
+  absl::optional<Tile> TileToReplace(const Channels& channels, const Output& output,
+                                     const hlo::Instruction** leaf);
+  // Where the member's value goes: its own output, or that of the one operation that follows.
+  absl::optional<Operand> TargetOf(const hlo::Instruction& member, const Channels& channels,
+                                   const WindowBlock& part, bool* own) const;
+  Value LeafValue(Channels& channels, const hlo::Instruction* operand, const WindowBlock& part);
   Operand PartOf(const Tile& tile, const WindowBlock& part) const;
   bool Chain(const hlo::Instruction& member, std::vector<Value>* in, const Operand* to, DType dtype,
              int partitions, int64_t free, Value* out);
@@ -96,17 +119,11 @@ class ConvEpilogue {
   std::vector<const hlo::Instruction*> leaf_order_;
   std::vector<Output> outputs_;
   WindowBlock block_;
-  int64_t c0_ = 0, count_ = 0;
-  std::vector<Operand> column_operands_;
+  std::vector<Channels> open_;
 };
 
-// Whether every reader of the value is a convolution that rounds it to `type` anyway, perhaps after
-// a windowed maximum.
-bool OnlyRounded(const hlo::Instruction& value, const CodegenOptions& options);
-// Whether some reader is.
-bool SomeRounded(const hlo::Instruction& value, const CodegenOptions& options);
-// The type that convolutions of fp32 values round to.
-DType RoundedType(const CodegenOptions& options);
+// The numbers of channels [c0, c0 + count), [count, 1], as a constant of the program.
+Operand LoadChannelColumn(Emitter& e, const ChannelValues& values, int64_t c0, int count);
 
 }  // namespace glia::compiler
 

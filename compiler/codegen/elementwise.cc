@@ -57,6 +57,37 @@ absl::Status EmitBox(Emitter& e, const Group& group, const TileBox& box) {
   return e.status();
 }
 
+Nd ToFront(const Nd& nd, int64_t dim) {
+  Dims order = {dim};
+  for (int64_t d = 0; d < nd.rank(); ++d) {
+    if (d != dim) order.push_back(d);
+  }
+  return TransposeNd(nd, order);
+}
+
+// The dim whose elements lie on the partitions, 128 neighbours at a time, where all that the group
+// reads is in SBUF already; -1 if there is none, or if the results must leave SBUF.
+int64_t ResidentDim(Emitter& e, const Group& group, int64_t max_free) {
+  if (group.parts.empty() || group.parts[0].elements() == 0) return -1;
+  const Nd& all = group.parts[0];
+  const auto leaves = [&](const Nd& part) {
+    return e.serial().program.variables[part.var].kind == isa::VariableKind::kOutput;
+  };
+  for (int64_t d = 0; d < all.rank(); ++d) {
+    if (all.elements() / all.dims[d] > max_free) continue;
+    const auto held = [&](const Nd& part) {
+      const Nd first = SliceDim(part, d, 0, std::min<int64_t>(isa::kPartitions, part.dims[d]));
+      return e.FindShared(ToFront(first, d), 1, part.dtype).has_value();
+    };
+    const auto leaves_end = group.parts.end() - static_cast<int64_t>(group.outputs.size());
+    if (leaves_end == group.parts.begin() || !std::all_of(group.parts.begin(), leaves_end, held)) {
+      continue;
+    }
+    if (std::none_of(leaves_end, group.parts.end(), leaves)) return d;
+  }
+  return -1;
+}
+
 }  // namespace
 
 absl::Status EmitElementwise(Emitter& e, const Unit& unit) {
@@ -79,6 +110,20 @@ absl::Status EmitElementwise(Emitter& e, const Unit& unit) {
     ForEachRows(group->parts, max_free, [&](const TileBox& box) {
       if (status.ok()) status = EmitBox(e, *group, box);
     });
+    return status.ok() ? e.status() : status;
+  }
+  const int64_t dim = ResidentDim(e, *group, max_free);
+  if (dim >= 0) {
+    const int64_t size = group->parts[0].dims[dim];
+    for (int64_t start = 0; start < size && status.ok(); start += isa::kPartitions) {
+      TileBox box;
+      box.partitions = static_cast<int>(std::min<int64_t>(isa::kPartitions, size - start));
+      box.free = group->parts[0].elements() / size;
+      for (const Nd& part : group->parts) {
+        box.parts.push_back(ToFront(SliceDim(part, dim, start, box.partitions), dim));
+      }
+      status = EmitBox(e, *group, box);
+    }
     return status.ok() ? e.status() : status;
   }
   int64_t row = 0;

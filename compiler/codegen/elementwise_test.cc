@@ -363,5 +363,16 @@ TEST(ElementwiseTest, RandomGraphs) {
   }
 }
 
+// Long rows of which two outer dims have more than there are partitions.
+TEST(ElementwiseTest, ManyLongRowsRepeated) {
+  GLIA_EXPECT_OK(CheckText(R"(
+ENTRY main {
+  x = f32[2,300,1200] parameter(0)
+  y = f32[300,1200] parameter(1)
+  b = f32[2,300,1200] broadcast(y), dimensions={1,2}
+  ROOT m = f32[2,300,1200] multiply(x, b)
+})"));
+}
+
 }  // namespace
 }  // namespace glia::compiler

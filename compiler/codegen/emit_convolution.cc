@@ -53,7 +53,10 @@ bool IsDepthwise(const hlo::Instruction& conv) {
 }
 
 bool TakesEpilogue(const hlo::Instruction& conv) {
-  return conv.feature_group_count == 1 && conv.batch_group_count == 1 &&
+  const bool alone =
+      IsDepthwise(conv) &&
+      conv.operand(1)->shape.dim(conv.conv_dims.kernel_output_feature) == conv.feature_group_count;
+  return (conv.feature_group_count == 1 || alone) && conv.batch_group_count == 1 &&
          conv.window.size() <= kWindowAxes && conv.shape.type == hlo::kF32 &&
          hlo::IsFloating(conv.operand(0)->shape.type) &&
          hlo::IsFloating(conv.operand(1)->shape.type) && conv.operand(0)->shape.elements() > 0 &&
@@ -125,10 +128,12 @@ absl::Status Emit(Emitter& e, const hlo::Instruction& hlo, const Unit* group) {
     const auto arranged = [&](const Nd& nd) {
       return arrange(nd, c.output_batch, c.output_feature, c.output_spatial);
     };
-    const bool folds = PacksWeights(p, compute) && p.w.dtype == DType::kF32;
+    const bool depthwise = groups > 1;
+    const bool folds =
+        p.w.dtype == DType::kF32 && (depthwise ? p.constant != nullptr : PacksWeights(p, compute));
     if (absl::Status s = epilogue.Bind(arranged, folds); !s.ok()) return s;
     MergeAxes(&p, epilogue.Arrays());
-    return EmitConvByMatmul(e, p, compute, &epilogue);
+    return depthwise ? EmitDepthwise(e, p, &epilogue) : EmitConvByMatmul(e, p, compute, &epilogue);
   }
   MergeAxes(&p, {});
   if (groups > 1 && ci == 1) return EmitConvByVector(e, p, true, co / groups);

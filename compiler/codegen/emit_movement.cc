@@ -53,13 +53,26 @@ absl::Status EmitView(Emitter& e, const hlo::Instruction& hlo) {
 
 absl::Status EmitConcatenate(Emitter& e, const hlo::Instruction& hlo) {
   const int64_t dim = hlo.dimensions[0];
-  const Nd out = e.NewResult(hlo);
+  const absl::optional<Nd> made = e.MadeInPlace(hlo);
+  const Nd out = made.has_value() ? *made : e.NewResult(hlo);
   int64_t start = 0;
   for (const hlo::Instruction* operand : hlo.operands()) {
     absl::StatusOr<Nd> part = e.View(operand);
     if (!part.ok()) return part.status();
-    e.Dma(SliceDim(out, dim, start, part->dims[dim]), *part);
+    const Nd target = SliceDim(out, dim, start, part->dims[dim]);
     start += part->dims[dim];
+    if (part->var == target.var && part->offset == target.offset) continue;
+    if (part->dtype == target.dtype) {
+      e.Dma(target, *part);
+      continue;
+    }
+    // What convolutions alone read may be rounded.
+    ForEachTile({target, *part}, kFillFree, [&](const TileBox& box) {
+      const Tile from = e.LoadShared(box.parts[1], box.partition_dims);
+      const Tile to = e.NewTile(target.dtype, from.partitions, from.free, "concatenate");
+      e.Copy(to.all(), from.all());
+      e.Store(box.parts[0], box.partition_dims, to);
+    });
   }
   return e.status();
 }

@@ -4,7 +4,7 @@
 #include <limits>
 
 #include "absl/strings/str_cat.h"
-#include "compiler/codegen/convolution_epilogue.h"
+#include "compiler/codegen/convolution_readers.h"
 #include "compiler/codegen/emitters.h"
 #include "compiler/codegen/indexing.h"
 #include "compiler/codegen/reduce.h"
@@ -260,15 +260,12 @@ absl::StatusOr<Nd> ReduceInPieces(Emitter& e, const Nd& x, int64_t dim, const Wi
 
 // Images for convolutions, which may round them, keep their channels outermost.
 Nd NewOutput(Emitter& e, const Instruction& hlo, int64_t leaf, AluOp op) {
-  const auto& uses = hlo.uses();
-  const auto reader = std::find_if(uses.begin(), uses.end(), [](const hlo::Use& use) {
-    return use.user->opcode() == hlo::Opcode::kConvolution && use.operand_index == 0;
-  });
-  if (reader == uses.end() || hlo.shape.IsTuple()) return e.NewResult(hlo, leaf);
+  const Instruction* reader = hlo.shape.IsTuple() ? nullptr : ConvolutionOf(hlo);
+  if (reader == nullptr) return e.NewResult(hlo, leaf);
   const absl::StatusOr<DType> type = DeviceType(hlo.shape.type);
   if (!type.ok()) return e.NewResult(hlo, leaf);
   const bool rounds = op == AluOp::kMax && OnlyRounded(hlo, e.options());
-  return e.NewImages(hlo, reader->user->conv_dims.input_feature,
+  return e.NewImages(hlo, reader->conv_dims.input_feature,
                      rounds ? RoundedType(e.options()) : *type);
 }
 

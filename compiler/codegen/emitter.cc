@@ -194,6 +194,25 @@ Nd Emitter::NewArranged(const Instruction& hlo, DType dtype, const Dims& dims) {
 
 Nd Emitter::NewImages(const Instruction& hlo, int64_t channel_dim, DType dtype) {
   if (output_of_.contains(&hlo)) return NewResult(hlo);
+  // A part of a concatenation is made where that has it.
+  const auto part_of = std::find_if(hlo.uses().begin(), hlo.uses().end(), [](const hlo::Use& use) {
+    return use.user->opcode() == Opcode::kConcatenate;
+  });
+  if (part_of != hlo.uses().end()) {
+    const Instruction& all = *part_of->user;
+    const absl::optional<Nd> made = MadeInPlace(all);
+    const Nd whole = made.has_value() ? *made : NewImages(all, channel_dim, dtype);
+    if (whole.dtype == dtype) {
+      const int64_t dim = all.dimensions[0];
+      int64_t start = 0;
+      for (int64_t i = 0; i < part_of->operand_index; ++i) {
+        start += all.operand(i)->shape.dim(dim);
+      }
+      const Nd part = SliceDim(whole, dim, start, hlo.shape.dim(dim));
+      SetLeaves(hlo, {part});
+      return part;
+    }
+  }
   Dims order = {channel_dim}, back(hlo.shape.dims.size());
   for (int64_t d = 0; d < static_cast<int64_t>(hlo.shape.dims.size()); ++d) {
     if (d != channel_dim) order.push_back(d);
@@ -206,6 +225,16 @@ Nd Emitter::NewImages(const Instruction& hlo, int64_t channel_dim, DType dtype) 
   const Nd images = TransposeNd(NewBuffer(dtype, dims, hlo.name()), back);
   SetLeaves(hlo, {images});
   return images;
+}
+
+absl::optional<Nd> Emitter::MadeInPlace(const Instruction& concatenate) const {
+  const auto found = values_.find(&concatenate);
+  return found == values_.end() ? absl::nullopt : absl::optional<Nd>(found->second[0]);
+}
+
+bool Emitter::ReadLast(uint32_t home) const {
+  const auto last = home_read_.find(home);
+  return last != home_read_.end() && last->second <= unit_;
 }
 
 void Emitter::SetLeaves(const Instruction& hlo, std::vector<Nd> leaves) {
@@ -234,14 +263,6 @@ Nd Emitter::NewBuffer(DType dtype, Dims dims, absl::string_view name) {
 }
 
 // ---- Computations ----
-
-void Emitter::Forget(const Instruction* value) {
-  const auto leaves = values_.find(value);
-  if (leaves == values_.end()) return;
-  for (const Nd& leaf : leaves->second) {
-    if (serial_.program.variables[leaf.var].kind == isa::VariableKind::kTmpBuf) ForgetVar(leaf.var);
-  }
-}
 
 absl::Status Emitter::EmitInstruction(const Instruction& hlo) {
   const EmitFn emit = FindEmitter(hlo.opcode());
@@ -287,21 +308,41 @@ absl::StatusOr<std::vector<Nd>> Emitter::EmitComputation(const hlo::Computation&
   std::vector<size_t> position(units.size());
   for (size_t u = 0; u < units.size(); ++u) {
     position[u] = u;
-    const hlo::Instruction* hlo = units[u].members.back();
+    const Instruction* hlo = units[u].members.back();
     const auto group =
         hlo->uses().size() == 1 ? group_of.find(hlo->uses()[0].user) : group_of.end();
     if (group != group_of.end() && producer[group->second] == hlo) position[u] = group->second;
   }
-  std::vector<std::vector<const Instruction*>> done(units.size() + 1);
-  for (const auto& [value, unit] : LastReaders(units, position, computation.root()))
-    done[unit].push_back(value);
-  for (size_t u = 0; u < units.size(); ++u) {
-    // Nothing reads these any more: others may have their place in the cache.
-    if (u > 0) {
-      for (const Instruction* value : done[u - 1]) Forget(value);
+  // Of each value, and then each home: what lies in SBUF is of no use after.
+  absl::flat_hash_map<const Instruction*, size_t> last_read =
+      LastReaders(units, position, computation.root());
+  const auto outer_read = std::exchange(home_read_, {});
+  const size_t outer_unit = unit_;
+  std::vector<std::vector<uint32_t>> last_of(units.size() + 1);
+  const auto made = [&](const Instruction* value) {
+    const auto leaves = values_.find(value);
+    if (leaves == values_.end()) return;
+    size_t last = last_read[value];
+    for (const hlo::Use& use : value->uses()) {
+      // Perhaps made in place.
+      if (use.user->opcode() == Opcode::kConcatenate) last = std::max(last, last_read[use.user]);
     }
+    for (const Nd& leaf : leaves->second) {
+      size_t& home = home_read_[leaf.var];
+      home = std::max(home, last);
+      last_of[last].push_back(leaf.var);
+    }
+  };
+  const auto forget = [&](size_t u) {
+    for (const Instruction* member : units[u].members) made(member);
+    for (uint32_t home : last_of[u]) {
+      if (home_read_[home] <= u) ForgetVar(home);
+    }
+  };
+  for (size_t u = 0; u < units.size(); ++u) {
     const Unit& unit = units[u];
     const Instruction* hlo = unit.members.back();
+    unit_ = u;
     SetCurrent(hlo);
     if (position[u] != u) continue;
     if (producer[u] != nullptr) {
@@ -313,16 +354,20 @@ absl::StatusOr<std::vector<Nd>> Emitter::EmitComputation(const hlo::Computation&
       Fail(EmitInstruction(*unit.producer));
       const bool taken = std::exchange(epilogue_, nullptr) == nullptr;
       if (!ok()) return status_;
-      if (taken) continue;
-      SetCurrent(hlo);
-      Unit rest = unit;
-      rest.producer = nullptr;
-      Fail(EmitElementwise(*this, rest));
+      if (!taken) {
+        SetCurrent(hlo);
+        Unit rest = unit;
+        rest.producer = nullptr;
+        Fail(EmitElementwise(*this, rest));
+      }
     } else {
       Fail(unit.elementwise ? EmitElementwise(*this, unit) : EmitInstruction(*hlo));
     }
     if (!ok()) return status_;
+    forget(u);
   }
+  home_read_ = outer_read;
+  unit_ = outer_unit;
   SetCurrent(computation.root());
   absl::StatusOr<std::vector<Nd>> leaves = Leaves(computation.root());
   if (!leaves.ok()) Fail(leaves.status());

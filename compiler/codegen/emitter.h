@@ -24,6 +24,7 @@
 #include <array>
 #include <cstdint>
 #include <deque>
+#include <initializer_list>
 #include <map>
 #include <memory>
 #include <string>
@@ -121,6 +122,8 @@ class Emitter {
   // The same as NewResult for images, kept as `dtype` with the channels outermost, unless the
   // result is an output of the program: those are dense and of their own type.
   Nd NewImages(const hlo::Instruction& hlo, int64_t channel_dim, DType dtype);
+  // The home of a concatenation if a part of it was made in place already.
+  absl::optional<Nd> MadeInPlace(const hlo::Instruction& concatenate) const;
   // Says that the leaves of the result are these bytes (views and tuples).
   void SetLeaves(const hlo::Instruction& hlo, std::vector<Nd> leaves);
   // The value of every element if it is a constant, or a view of one, with equal elements.
@@ -139,6 +142,9 @@ class Emitter {
   // A view [P] of a constant of fp32 as a column [P, 1]; nothing for any other. All those of a
   // segment come into SBUF with a few transfers.
   absl::optional<Operand> ConstantColumn(const Nd& view);
+  // Constants that were laid out before for the same purpose, under a key that says all about them.
+  absl::optional<Nd> FindMade(const std::string& key) const;
+  void KeepMade(std::string key, const Nd& constant) { made_[std::move(key)] = constant; }
 
   // Emits a called computation with these leaves for its parameters (all parameters' leaves in
   // order), and gives the leaves of its root. Views among them are fine.
@@ -195,6 +201,8 @@ class Emitter {
   absl::optional<Operand> FindResident(const Nd& view, int partition_dims, DType dtype);
   // Length of the rows, one a partition, in which a dense array is in SBUF already; 0 if it is not.
   int64_t SharedRow(const Nd& nd) const;
+  // Whether nothing after the unit being emitted reads the value that has its home there.
+  bool ReadLast(uint32_t home) const;
   // Writes a whole tile to a part of a result that nothing else writes, and remembers it for
   // LoadShared.
   void Store(const Nd& part, int partition_dims, const Tile& tile);
@@ -205,9 +213,11 @@ class Emitter {
   void PeTranspose(const Operand& dst, const Operand& src);
   // PSUM to SBUF with conversion, by DVE and ACT in turn.
   void Evacuate(const Operand& dst, const Operand& src);
-  // Of ACT and DVE the one with less to do, as told by calls of this kind: it gets `elements` more.
-  Engine Lighter(int64_t elements);
-  void AddLoad(Engine engine, int64_t elements) { load_[static_cast<size_t>(engine)] += elements; }
+  // Of the engines the one with least to do, as told by calls of this kind: it gets `elements`
+  // more.
+  Engine Lightest(std::initializer_list<Engine> engines, int64_t elements);
+  Engine Lighter(int64_t elements) { return Lightest({Engine::kAct, Engine::kDve}, elements); }
+  void AddLoad(Engine engine, int64_t elements);
   void Activate(const Operand& dst, const Operand& src, ActFn fn, const Scalar& scale = 1,
                 absl::optional<Operand> bias = absl::nullopt, float parameter = 0,
                 absl::optional<Operand> accumulator = absl::nullopt, Engine engine = kAnyEngine);
@@ -308,7 +318,7 @@ class Emitter {
   Nd AddFile(DType dtype, const Dims& dims, neff::Blob bytes);
   void SetScalar(const Scalar& scalar, float* imm, Operand* operand);
   void ForgetVar(uint32_t var);
-  void Forget(const hlo::Instruction* value);
+  void Uncache(uint32_t tile);
   void Remember(CacheEntry entry);
   bool HasRows(uint32_t tile) const;
   absl::optional<Operand> PartOf(const CacheEntry& entry, const Nd& view, int partition_dims) const;
@@ -328,14 +338,18 @@ class Emitter {
   absl::flat_hash_map<uint32_t, std::vector<std::pair<Nd, Nd>>> arranged_;
   std::vector<ColumnPool> pools_;
   absl::flat_hash_map<std::array<int64_t, 4>, Operand> columns_;  // of the last pool, and before
+  absl::flat_hash_map<std::string, Nd> made_;
   std::vector<uint32_t> outputs_;
   std::vector<bool> output_taken_;
   absl::flat_hash_map<uint32_t, std::vector<CacheEntry>> cache_;  // by HBM variable
   absl::flat_hash_map<uint32_t, uint32_t> cached_tile_;           // tile variable -> HBM variable
   std::deque<uint32_t> cached_order_;                             // tiles, oldest first
   const Unit* epilogue_ = nullptr;
+  // Of the computation being emitted: the last unit that reads each home; the one at hand.
+  absl::flat_hash_map<uint32_t, size_t> home_read_;
+  size_t unit_ = 0;
   int64_t evacuations_ = 0;
-  std::array<int64_t, isa::kEngines> load_ = {};  // elements
+  std::array<int64_t, isa::kEngines> load_ = {};  // ps
   int64_t cached_bytes_ = 0;                      // a partition, of those in cached_order_
 };
 

@@ -91,6 +91,11 @@ absl::StatusOr<Nd> Emitter::AddConstant(const hlo::Literal& literal) {
   return nd;
 }
 
+absl::optional<Nd> Emitter::FindMade(const std::string& key) const {
+  const auto found = made_.find(key);
+  return found == made_.end() ? absl::nullopt : absl::optional<Nd>(found->second);
+}
+
 Nd Emitter::AddFile(DType dtype, const Dims& dims, neff::Blob bytes) {
   isa::Variable v;
   v.kind = isa::VariableKind::kFile;

@@ -11,8 +11,6 @@
 namespace glia::compiler {
 namespace {
 
-// Bytes a partition of tiles kept for a later kernel.
-constexpr int64_t kCacheBytes = 112 * 1024;
 constexpr int64_t kMinRowBytes = 64;
 constexpr int64_t kMinRepeated = 16;  // partitions
 constexpr int64_t kMaxDmaSize = std::numeric_limits<uint32_t>::max();
@@ -171,18 +169,15 @@ void Emitter::AppendDma(const isa::DmaDescriptor& dma) {
 
 // What is written is no longer what the cache says it is: a variable in HBM, or a tile.
 void Emitter::ForgetVar(uint32_t var) {
-  const auto forget = [this](uint32_t tile) {
-    if (cached_tile_.erase(tile) > 0) cached_bytes_ -= TileBytes(tile);
-  };
   const auto entries = cache_.find(var);
   if (entries != cache_.end()) {
-    for (const CacheEntry& entry : entries->second) forget(entry.tile.var);
+    for (const CacheEntry& entry : entries->second) Uncache(entry.tile.var);
     cache_.erase(entries);
   }
   const auto tile = cached_tile_.find(var);
   if (tile == cached_tile_.end()) return;
   auto& list = cache_[tile->second];
-  forget(var);
+  Uncache(var);
   list.erase(std::remove_if(list.begin(), list.end(),
                             [var](const CacheEntry& e) { return e.tile.var == var; }),
              list.end());
@@ -202,6 +197,10 @@ bool Emitter::HasRows(uint32_t tile) const {
   return true;
 }
 
+void Emitter::Uncache(uint32_t tile) {
+  if (cached_tile_.erase(tile) > 0) cached_bytes_ -= TileBytes(tile);
+}
+
 void Emitter::Remember(CacheEntry entry) {
   const uint32_t tile = entry.tile.var;
   if (cached_tile_.contains(tile)) return;
@@ -210,7 +209,8 @@ void Emitter::Remember(CacheEntry entry) {
   cached_bytes_ += TileBytes(tile);
   const uint32_t home = entry.view.var;
   cache_[home].push_back(std::move(entry));
-  while (cached_bytes_ > kCacheBytes) {
+  // A part of SBUF stays free for what instructions need besides.
+  while (cached_bytes_ > options_.sbuf_partition_bytes / 12 * 11) {
     // The oldest, of those that are stored in long rows if there is one.
     auto victim = cached_order_.begin();
     while (victim != cached_order_.end() && !HasRows(*victim)) ++victim;

@@ -220,11 +220,31 @@ void Emitter::Evacuate(const Operand& dst, const Operand& src) {
   }
 }
 
-Engine Emitter::Lighter(int64_t elements) {
-  // ACT runs at 1.4 GHz, DVE at 1.12.
-  const int64_t act = load_[static_cast<size_t>(Engine::kAct)] + elements;
-  const int64_t dve = load_[static_cast<size_t>(Engine::kDve)] + elements;
-  const Engine engine = act * 4 <= dve * 5 ? Engine::kAct : Engine::kDve;
+namespace {
+
+int64_t LoadPs(Engine engine, int64_t elements) {
+  return isa::CyclesToPs(engine,
+                         elements + (engine == Engine::kPool ? isa::cost::kPoolFixedCycles : 0));
+}
+
+}  // namespace
+
+void Emitter::AddLoad(Engine engine, int64_t elements) {
+  // POOL and DVE share the port of SBUF: each works while the other waits.
+  for (Engine other : {Engine::kPool, Engine::kDve}) {
+    if (other != engine && (engine == Engine::kPool || engine == Engine::kDve)) {
+      load_[static_cast<size_t>(other)] += LoadPs(engine, elements);
+    }
+  }
+  load_[static_cast<size_t>(engine)] += LoadPs(engine, elements);
+}
+
+Engine Emitter::Lightest(std::initializer_list<Engine> engines, int64_t elements) {
+  const auto after = [&](Engine engine) {
+    return load_[static_cast<size_t>(engine)] + LoadPs(engine, elements);
+  };
+  const Engine engine = *std::min_element(engines.begin(), engines.end(),
+                                          [&](Engine a, Engine b) { return after(a) < after(b); });
   AddLoad(engine, elements);
   return engine;
 }

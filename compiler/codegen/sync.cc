@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bitset>
 #include <cstdint>
 #include <map>
 #include <utility>
@@ -18,17 +19,20 @@ namespace {
 using isa::Engine;
 using isa::Instruction;
 using isa::Opcode;
+using isa::Operand;
 using isa::Program;
 using isa::Variable;
 using isa::VariableKind;
 
-// Queues of each engine that starts transfers, in order within each of them.
+// Queues of each engine that starts transfers, in order within each of them. Constants have their
+// own, and few: those wanted first then come first, where many at once would all come late.
 struct Issuer {
   Engine engine;
   int queues;
+  int for_constants;
 };
 constexpr Issuer kIssuers[] = {
-    {Engine::kSp, 7}, {Engine::kAct, 3}, {Engine::kPool, 3}, {Engine::kDve, 3}};
+    {Engine::kSp, 7, 2}, {Engine::kAct, 3, 0}, {Engine::kPool, 3, 0}, {Engine::kDve, 3, 0}};
 // Memories: 0 SBUF, 1 PSUM, 2 the scratch area, 3 + a variable's index.
 constexpr int64_t kFirstHbm = 2;
 constexpr int64_t kFirstVariable = 3;
@@ -41,37 +45,64 @@ struct Event {
 };
 using Clock = std::array<uint32_t, kAgents>;  // sequence of each agent known to be complete
 
-// Who touched a range of bytes last.
+using Partitions = std::bitset<isa::kPartitions>;
+
+// Who touched the bytes of some partitions of a range last.
+struct Access {
+  Event event;
+  Partitions partitions;
+  bool write = false;
+};
 struct Interval {
   int64_t end = 0;
-  Event writer;                // sequence 0: none
-  std::vector<Event> readers;  // since then, the last of each agent
+  absl::InlinedVector<Access, 4> accesses;
 };
 
+// SBUF or PSUM: ranges of bytes within the partitions.
 class Memory {
  public:
-  void Read(int64_t low, int64_t high, Event event, std::vector<Event>* depends) {
+  void Read(int64_t low, int64_t high, const Access& access, std::vector<Event>* depends) {
     Visit(low, high, [&](Interval* interval) {
-      if (interval->writer.sequence != 0) depends->push_back(interval->writer);
-      for (Event& reader : interval->readers) {
-        if (reader.agent == event.agent) {
-          reader = event;
-          return;
+      Access* own = nullptr;
+      for (Access& other : interval->accesses) {
+        if (other.write) {
+          if (Meet(other, access)) depends->push_back(other.event);
+        } else if (other.event.agent == access.event.agent && Covers(access, other)) {
+          own = &other;
         }
       }
-      interval->readers.push_back(event);
+      if (own != nullptr) {
+        *own = access;
+      } else {
+        interval->accesses.push_back(access);
+      }
     });
   }
-  void Write(int64_t low, int64_t high, Event event, std::vector<Event>* depends) {
+  void Write(int64_t low, int64_t high, const Access& access, std::vector<Event>* depends) {
+    bool alone = true;  // nothing of what others did stays
     Visit(low, high, [&](Interval* interval) {
-      if (interval->writer.sequence != 0) depends->push_back(interval->writer);
-      depends->insert(depends->end(), interval->readers.begin(), interval->readers.end());
+      auto& list = interval->accesses;
+      for (const Access& other : list) {
+        if (Meet(other, access)) depends->push_back(other.event);
+      }
+      // From here on it stands for those that it waits for.
+      list.erase(std::remove_if(list.begin(), list.end(),
+                                [&](const Access& other) { return Covers(access, other); }),
+                 list.end());
+      alone = alone && list.empty();
+      list.push_back(access);
     });
+    if (!alone) return;
     map_.erase(map_.lower_bound(low), map_.lower_bound(high));
-    map_[low] = Interval{high, event, {}};
+    map_[low] = Interval{high, {access}};
   }
 
  private:
+  static bool Meet(const Access& a, const Access& b) { return (a.partitions & b.partitions).any(); }
+  static bool Covers(const Access& a, const Access& b) {
+    return (b.partitions & ~a.partitions).none();
+  }
+
   template <typename F>
   void Visit(int64_t low, int64_t high, const F& f) {
     Cut(low);
@@ -80,7 +111,7 @@ class Memory {
     for (int64_t at = low; at < high;) {
       if (it == map_.end() || it->first > at) {
         const int64_t end = it == map_.end() ? high : std::min(high, it->first);
-        it = map_.emplace_hint(it, at, Interval{end, {}, {}});
+        it = map_.emplace_hint(it, at, Interval{end, {}});
       }
       f(&it->second);
       at = it->second.end;
@@ -100,12 +131,13 @@ class Memory {
   std::map<int64_t, Interval> map_;
 };
 
-// The bytes [low, high) of a memory, and for HBM the pattern within: `run` bytes at low + sum index
-// * stride, strides positive and descending.
+// The bytes [low, high) of a memory; on chip, of some partitions. For HBM the pattern within: `run`
+// bytes at low + sum index * stride, strides positive and descending.
 struct Range {
   int64_t space;
   int64_t low;
   int64_t high;
+  Partitions partitions = {};
   int64_t run = 0;
   absl::InlinedVector<std::pair<int64_t, int64_t>, isa::kDmaDims>
       dims;  // stride, size; empty: all bytes
@@ -164,6 +196,13 @@ class PatternMemory {
     Event event;
     bool write;
   };
+  static Range RangeOfAll(const Range& range) {
+    Range all;
+    all.space = range.space;
+    all.low = range.low;
+    all.high = range.high;
+    return all;
+  }
   struct Node {
     int64_t end = 0;
     std::vector<uint32_t> accesses;  // since the last write of all its bytes
@@ -182,8 +221,7 @@ class PatternMemory {
       // From here on it stands for every byte.
       node->accesses.clear();
       if (!range.dims.empty()) {
-        accesses_.push_back(
-            {{range.space, range.low, range.high, 0, {}}, accesses_[access].event, true});
+        accesses_.push_back({RangeOfAll(range), accesses_[access].event, true});
         node->accesses.push_back(static_cast<uint32_t>(accesses_.size() - 1));
         return;
       }
@@ -207,17 +245,26 @@ class PatternMemory {
 
 Range RangeOf(const Program& program, uint32_t var, int64_t low, int64_t high) {
   const Variable& v = program.variables[var];
+  Range range;
+  const auto set = [&](int64_t space, int64_t start) {
+    range.space = space;
+    range.low = start + low;
+    range.high = start + high;
+  };
   switch (v.kind) {
     case VariableKind::kStateBuffer:
-      return {0, v.address + low, v.address + high, 0, {}};
+      set(0, v.address);
+      break;
     case VariableKind::kPsum:
-      return {1, v.address + low, v.address + high, 0, {}};
+      set(1, v.address);
+      break;
     case VariableKind::kTmpBuf:
-      return {kFirstHbm, v.hbm_offset + low, v.hbm_offset + high, 0, {}};
+      set(kFirstHbm, v.hbm_offset);
+      break;
     default:
-      return {
-          kFirstVariable + (v.alias >= 0 ? v.alias : static_cast<int64_t>(var)), low, high, 0, {}};
+      set(kFirstVariable + (v.alias >= 0 ? v.alias : static_cast<int64_t>(var)), 0);
   }
+  return range;
 }
 
 // Bytes of one side of a transfer: in HBM from the first to the last; on chip those within a
@@ -227,7 +274,9 @@ Range SideRange(const Program& program, const isa::DmaDescriptor& dma, uint32_t 
   const Variable& v = program.variables[var];
   const int64_t pitch = isa::IsHbm(v.kind) ? 0 : v.partition_bytes;
   int64_t low = static_cast<int64_t>(offset), high = low + dma.element_bytes;
+  Partitions partitions;
   if (pitch != 0) {
+    partitions.set(static_cast<size_t>(v.partition + low / pitch));
     low %= pitch;
     high = low + dma.element_bytes;
   }
@@ -235,17 +284,24 @@ Range SideRange(const Program& program, const isa::DmaDescriptor& dma, uint32_t 
   for (int d = 0; d < isa::kDmaDims; ++d) {
     const bool by_index = indexed && d == 0;
     const int64_t stride = by_index ? dma.index_stride : strides[d];
-    const int64_t last = (by_index ? dma.index_bound : int64_t{dma.size[d]}) - 1;
-    if (pitch != 0 && stride % pitch == 0) continue;
-    (stride < 0 ? low : high) += last * stride;
-    if (stride != 0 && last > 0) pattern.dims.push_back({std::abs(stride), last + 1});
+    const int64_t steps = (by_index ? dma.index_bound : int64_t{dma.size[d]}) - 1;
+    if (pitch != 0 && stride % pitch == 0) {
+      const Partitions once = partitions;
+      for (int64_t i = 1; i <= steps && stride != 0; ++i) {
+        const int64_t by = i * (stride / pitch);
+        partitions |= by < 0 ? once >> static_cast<size_t>(-by) : once << static_cast<size_t>(by);
+      }
+      continue;
+    }
+    (stride < 0 ? low : high) += steps * stride;
+    if (stride != 0 && steps > 0) pattern.dims.push_back({std::abs(stride), steps + 1});
   }
   if (pitch != 0) {
-    if (low < 0 || high > pitch) {
-      low = 0;
-      high = pitch;
-    }
-    return RangeOf(program, var, low, high);
+    // What crosses into the next partition may touch any byte of all of them.
+    const bool crosses = low < 0 || high > pitch;
+    Range range = crosses ? RangeOf(program, var, 0, pitch) : RangeOf(program, var, low, high);
+    range.partitions = crosses ? Partitions().set() : partitions;
+    return range;
   }
   std::sort(pattern.dims.begin(), pattern.dims.end(),
             [](const auto& a, const auto& b) { return a > b; });
@@ -285,9 +341,12 @@ Accesses AccessesOf(const Program& program, const Instruction& instruction) {
   }
   for (const isa::OperandAccess& access : isa::AccessesOf(instruction)) {
     if (!access.operand->present()) continue;
-    const isa::ByteRange bytes = isa::FreeByteRange(*access.operand);
-    (access.writes ? result.writes : result.reads)
-        .push_back(RangeOf(program, access.operand->var, bytes.low, bytes.high));
+    const Operand& o = *access.operand;
+    const isa::ByteRange bytes = isa::FreeByteRange(o);
+    Range range = RangeOf(program, o.var, bytes.low, bytes.high);
+    range.partitions = ~Partitions() >> (isa::kPartitions - o.num_partitions)
+                                            << (program.variables[o.var].partition + o.partition);
+    (access.writes ? result.writes : result.reads).push_back(std::move(range));
   }
   return result;
 }
@@ -339,8 +398,12 @@ class SegmentSync {
     if (is_dma) {
       isa::DmaDescriptor& dma = program_.dmas[serial.instruction.dma];
       item.engine = IssuerOf(dma);
-      const std::vector<uint16_t>& queues = queues_[static_cast<size_t>(item.engine)];
-      dma.queue = queues[turn_[static_cast<size_t>(item.engine)]++ % queues.size()];
+      const bool constant =
+          item.engine == Engine::kSp && program_.variables[dma.src_var].kind == VariableKind::kFile;
+      const std::vector<uint16_t>& queues =
+          queues_[constant ? isa::kEngines : static_cast<size_t>(item.engine)];
+      size_t& turn = turn_[constant ? isa::kEngines : static_cast<size_t>(item.engine)];
+      dma.queue = queues[turn++ % queues.size()];
       item.event.agent = static_cast<uint16_t>(isa::kEngines + dma.queue);
       if (!isa::IsHbm(program_.variables[dma.dst_var].kind)) last_writer_.erase(dma.dst_var);
     } else {
@@ -383,9 +446,9 @@ class SegmentSync {
         return;
       hbm_[r.space].Touch(r, event, write, depends);
     } else if (write) {
-      on_chip_[r.space].Write(r.low, r.high, event, depends);
+      on_chip_[r.space].Write(r.low, r.high, {event, r.partitions, true}, depends);
     } else {
-      on_chip_[r.space].Read(r.low, r.high, event, depends);
+      on_chip_[r.space].Read(r.low, r.high, {event, r.partitions, false}, depends);
     }
   }
 
@@ -454,8 +517,8 @@ class SegmentSync {
   }
 
   Program& program_;
-  const std::vector<std::vector<uint16_t>>& queues_;  // by engine
-  std::array<size_t, isa::kEngines> turn_ = {};
+  const std::vector<std::vector<uint16_t>>& queues_;  // by engine; then those of constants
+  std::array<size_t, isa::kEngines + 1> turn_ = {};
   std::array<uint32_t, kAgents> counts_ = {};
   std::array<Clock, isa::kEngines> clocks_ = {};
   std::array<std::vector<Clock>, kAgents> history_;    // knowledge at the completion of each event
@@ -471,7 +534,7 @@ class SegmentSync {
 
 absl::StatusOr<Program> Synchronize(SerialProgram serial) {
   Program program = std::move(serial.program);
-  std::vector<std::vector<uint16_t>> queues(isa::kEngines);
+  std::vector<std::vector<uint16_t>> queues(isa::kEngines + 1);
   for (const Issuer& issuer : kIssuers) {
     for (int i = 0; i < issuer.queues; ++i) {
       const auto number = static_cast<uint16_t>(program.queues.size());
@@ -480,7 +543,8 @@ absl::StatusOr<Program> Synchronize(SerialProgram serial) {
       queue.issuer = issuer.engine;
       queue.semaphore = static_cast<uint16_t>(isa::kEngines + number);
       program.queues.push_back(std::move(queue));
-      queues[static_cast<size_t>(issuer.engine)].push_back(number);
+      const bool constants = i < issuer.for_constants;
+      queues[constants ? isa::kEngines : static_cast<size_t>(issuer.engine)].push_back(number);
     }
   }
   program.segments.resize(serial.next_segment);

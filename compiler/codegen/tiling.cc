@@ -130,9 +130,12 @@ class Tiler {
     const Dims& dims = parts[0].dims;
     Choice c;
     c.last = dims.size() - 1;
-    const int64_t inner = Product(absl::MakeSpan(dims).subspan(1, c.last - 1));
-    const int64_t most = std::min(dims[0], std::max<int64_t>(1, isa::kPartitions / inner));
-    c.block = CeilDiv(dims[0], CeilDiv(dims[0], most));
+    // The rows, and as many of the outer dims as there are partitions for.
+    c.first = c.last - 1;
+    int64_t inner = 1;
+    while (c.first > 0 && inner * dims[c.first] < isa::kPartitions) inner *= dims[c.first--];
+    const int64_t most = std::min(dims[c.first], isa::kPartitions / inner);
+    c.block = CeilDiv(dims[c.first], CeilDiv(dims[c.first], most));
     c.partitions = c.block * inner;
     Emit(parts, c);
   }
