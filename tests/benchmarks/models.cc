@@ -12,6 +12,7 @@
 #include <ATen/Parallel.h>
 #include <ATen/core/grad_mode.h>
 #include <dlfcn.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <torch/csrc/jit/api/module.h>
 #include <torch/csrc/jit/serialization/import.h>
@@ -522,13 +523,41 @@ int Main(int argc, char** argv) {
 }  // namespace
 }  // namespace glia::benchmarks
 
-int main(int argc, char** argv) {
+namespace {
+
+struct Call {
+  int argc;
+  char** argv;
+  int result;
+};
+
+void* RunMain(void* argument) {
+  auto* call = static_cast<Call*>(argument);
+  call->result = 1;
   try {
-    return glia::benchmarks::Main(argc, argv);
+    call->result = glia::benchmarks::Main(call->argc, call->argv);
   } catch (const c10::Error& error) {
-    std::fprintf(stderr, "%s: %s\n", argv[0], error.what_without_backtrace());
+    std::fprintf(stderr, "%s: %s\n", call->argv[0], error.what_without_backtrace());
   } catch (const std::exception& error) {
-    std::fprintf(stderr, "%s: %s\n", argv[0], error.what());
+    std::fprintf(stderr, "%s: %s\n", call->argv[0], error.what());
   }
-  return 1;
+  return nullptr;
+}
+
+}  // namespace
+
+// On a thread with a large stack: libtorch's passes over TorchScript recurse along chain10k.
+int main(int argc, char** argv) {
+  Call call = {argc, argv, 1};
+  pthread_attr_t attributes;
+  pthread_t thread;
+  pthread_attr_init(&attributes);
+  if (pthread_attr_setstacksize(&attributes, size_t{1} << 30) != 0 ||
+      pthread_create(&thread, &attributes, RunMain, &call) != 0) {
+    std::fprintf(stderr, "%s: cannot start a thread\n", argv[0]);
+    return 1;
+  }
+  pthread_join(thread, nullptr);
+  pthread_attr_destroy(&attributes);
+  return call.result;
 }
