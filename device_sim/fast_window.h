@@ -16,8 +16,8 @@
 namespace glia::device::fast {
 
 // dst += stationary^T . moving; dst is the whole result or part of it.
-struct WindowProduct {
-  View stationary, moving, dst;
+struct WindowProduct : Product {
+  View dst;
 };
 
 // What is the same for all rows of a result: which columns come from where.
