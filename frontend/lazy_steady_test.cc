@@ -181,7 +181,11 @@ TEST(LazySteady, TheDeviceWorksWhileTheProgramGoesOn) {
     mark_step();
     return y;
   };
-  for (int i = 0; i < 3; ++i) step().cpu();
+  for (int i = 0; i < 3; ++i) {
+    const at::Tensor z = step().add(1);
+    mark_step();
+    z.cpu();
+  }
   const at::Tensor y = step();
   EXPECT_FALSE(capture::GetDeviceData(y)->Ready());
   const at::Tensor z = y.add(1);
