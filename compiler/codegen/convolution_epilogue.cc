@@ -6,6 +6,7 @@
 #include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_cat.h"
 #include "compiler/codegen/convolution_readers.h"
+#include "compiler/codegen/precision.h"
 #include "compiler/codegen/tiling.h"
 #include "serialization/isa/table.h"
 

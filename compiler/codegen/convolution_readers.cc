@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "compiler/codegen/precision.h"
 #include "compiler/codegen/reduce.h"
 
 namespace glia::compiler {
@@ -18,8 +19,8 @@ bool AllRound(const Instruction& value, const CodegenOptions& options, int parts
 bool Rounds(const hlo::Use& use, const CodegenOptions& options, int parts) {
   const Instruction& user = *use.user;
   if (user.opcode() == Opcode::kConvolution) {
-    return user.operand(0)->shape.type == hlo::kF32 && user.operand(0) != user.operand(1) &&
-           use.operand_index == 0;
+    return RoundsOperands(user, options) && user.operand(0)->shape.type == hlo::kF32 &&
+           user.operand(0) != user.operand(1) && use.operand_index == 0;
   }
   if (user.opcode() == Opcode::kSlice || user.opcode() == Opcode::kConcatenate) {
     return parts < kMaxParts && AllRound(user, options, parts + 1);
@@ -64,11 +65,6 @@ const Instruction* FindConvolution(const Instruction& value, int parts) {
 }
 
 }  // namespace
-
-isa::DType RoundedType(const CodegenOptions& options) {
-  if (options.auto_cast == AutoCast::kNone) return isa::DType::kF32;
-  return options.auto_cast_type == AutoCastType::kFp16 ? isa::DType::kF16 : isa::DType::kBf16;
-}
 
 const Instruction* ConvolutionOf(const Instruction& value) { return FindConvolution(value, 0); }
 

@@ -6,7 +6,6 @@
 #include "compiler/codegen/nd.h"
 #include "compiler/codegen/options.h"
 #include "serialization/hlo/ir.h"
-#include "serialization/isa/isa.h"
 
 namespace glia::compiler {
 
@@ -18,8 +17,6 @@ bool SomeRounded(const hlo::Instruction& value, const CodegenOptions& options);
 // A convolution of the value, or of a part of it, or of what it is a part of; null if there is
 // none.
 const hlo::Instruction* ConvolutionOf(const hlo::Instruction& value);
-// The type that convolutions of fp32 values round to.
-isa::DType RoundedType(const CodegenOptions& options);
 
 }  // namespace glia::compiler
 

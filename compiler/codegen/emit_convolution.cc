@@ -6,17 +6,11 @@
 #include "compiler/codegen/convolution_epilogue.h"
 #include "compiler/codegen/emitters.h"
 #include "compiler/codegen/movement.h"
+#include "compiler/codegen/precision.h"
 #include "serialization/isa/table.h"
 
 namespace glia::compiler {
 namespace {
-
-DType ComputeType(const Emitter& e, DType x, DType w) {
-  if (!isa::IsFloat(x)) return DType::kBf16;  // 8-bit integers are exact
-  if (x != DType::kF32 && w != DType::kF32) return x == w ? x : DType::kBf16;
-  if (e.options().auto_cast == AutoCast::kNone) return DType::kF32;
-  return e.options().auto_cast_type == AutoCastType::kFp16 ? DType::kF16 : DType::kBf16;
-}
 
 // Products and sums that the tensor engine computes exactly.
 bool FitsTensorEngine(DType x, DType w, int64_t products) {
@@ -122,7 +116,7 @@ absl::Status Emit(Emitter& e, const hlo::Instruction& hlo, const Unit* group) {
 
   const int64_t groups = hlo.feature_group_count, batch_groups = hlo.batch_group_count;
   const int64_t ci = p.w.dims[1], co = p.w.dims[0];
-  const DType compute = ComputeType(e, p.x.dtype, p.w.dtype);
+  const DType compute = ProductType(hlo, p.x.dtype, p.w.dtype, e.options());
   if (by_epilogue) {
     ConvEpilogue epilogue(e, hlo, group);
     const auto arranged = [&](const Nd& nd) {

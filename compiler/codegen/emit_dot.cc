@@ -7,6 +7,7 @@
 #include "compiler/codegen/epilogue.h"
 #include "compiler/codegen/home_layout.h"
 #include "compiler/codegen/matrix_product.h"
+#include "compiler/codegen/precision.h"
 #include "compiler/codegen/tiling.h"
 #include "serialization/isa/table.h"
 
@@ -102,14 +103,6 @@ Nd Dense(Emitter& e, const Nd& x, const Dims& permutation) {
   return copy;
 }
 
-DType ComputeType(const Emitter& e, DType lhs, DType rhs) {
-  const bool half = lhs != DType::kF32 && rhs != DType::kF32;
-  if (!isa::IsFloat(lhs)) return DType::kBf16;  // 8-bit integers are exact
-  if (half) return lhs == rhs ? lhs : DType::kBf16;
-  if (e.options().auto_cast == AutoCast::kNone) return DType::kF32;
-  return e.options().auto_cast_type == AutoCastType::kFp16 ? DType::kF16 : DType::kBf16;
-}
-
 // Products and sums that the tensor engine computes exactly.
 bool FitsTensorEngine(DType lhs, DType rhs, int64_t k) {
   if (isa::IsFloat(lhs) && isa::IsFloat(rhs)) return true;
@@ -184,8 +177,7 @@ absl::Status EmitDot(Emitter& e, const hlo::Instruction& hlo) {
   const Nd r2 = matrix(rhs, n.dims[0], n.strides[0][0], k, kg.strides[1][0]);
 
   const int64_t batches = Product(b.dims);
-  const bool tiny = batches >= 16 && m.dims[0] * n.dims[0] <= 16;
-  if (tiny || !FitsTensorEngine(lhs.dtype, rhs.dtype, k)) {
+  if (IsTiny(hlo) || !FitsTensorEngine(lhs.dtype, rhs.dtype, k)) {
     const auto full = [&](const Nd& x, size_t part, int64_t m_stride, int64_t n_stride,
                           int64_t k_stride) {
       Nd nd = x;
@@ -211,7 +203,7 @@ absl::Status EmitDot(Emitter& e, const hlo::Instruction& hlo) {
   const auto batch_rank = static_cast<int64_t>(b.dims.size());
   absl::StatusOr<ProductSink> sink = ProductSink::Make(e, hlo, dims);
   if (!sink.ok()) return sink.status();
-  const DType compute = ComputeType(e, lhs.dtype, rhs.dtype);
+  const DType compute = ProductType(hlo, lhs.dtype, rhs.dtype, e.options());
   // The innermost batch dim in one go, the others one by one.
   const bool turned = !sink->rows() && FeedsContraction(e, sink->outputs(), n.dims[0]);
   const int64_t inner = b.dims.empty() ? 1 : b.dims.back();

@@ -7,6 +7,7 @@
 #include "compiler/codegen/convolution_readers.h"
 #include "compiler/codegen/emitters.h"
 #include "compiler/codegen/indexing.h"
+#include "compiler/codegen/precision.h"
 #include "compiler/codegen/reduce.h"
 #include "compiler/codegen/reduce_window.h"
 #include "compiler/codegen/tiling.h"

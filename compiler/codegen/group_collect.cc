@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "compiler/codegen/group.h"
+#include "compiler/codegen/precision.h"
 #include "compiler/codegen/reduce.h"
 #include "serialization/isa/table.h"
 
@@ -196,6 +197,7 @@ DType ResultType(const Emitter& e, const Instruction& hlo) {
     for (const hlo::Use& use : pending[i]->uses()) {
       switch (use.user->opcode()) {
         case Opcode::kDot:
+          if (!RoundsOperands(*use.user, e.options())) return own;
           break;
         case Opcode::kReshape:
         case Opcode::kBitcast:
@@ -208,7 +210,7 @@ DType ResultType(const Emitter& e, const Instruction& hlo) {
       }
     }
   }
-  return e.options().auto_cast_type == AutoCastType::kFp16 ? DType::kF16 : DType::kBf16;
+  return RoundedType(e.options());
 }
 
 absl::StatusOr<Group> CollectGroup(Emitter& e, const Unit& unit) {
