@@ -53,10 +53,10 @@ class ResidualBlock : public nn::Module {
     if (bottleneck) {
       Add({in, width, 1});
       Add({width, width, 3, stride});
-      Add({width, out, 1});
+      convs_->push_back(Conv({width, out, 1}));
     } else {
       Add({in, width, 3, stride});
-      Add({width, out, 3});
+      convs_->push_back(Conv({width, out, 3}));
     }
     if (stride != 1 || in != out) {
       shortcut_ = register_module("shortcut",
@@ -64,14 +64,18 @@ class ResidualBlock : public nn::Module {
     }
     register_module("convs", convs_);
     register_module("norms", norms_);
+    branch_norm_ = register_module("branch_norm", nn::BatchNorm2d(out));
   }
 
   at::Tensor forward(const at::Tensor& x) {
     at::Tensor y = x;
-    for (size_t i = 0; i < convs_->size(); ++i) {
-      if (i > 0) y = at::relu_(y);
-      y = norms_[i]->as<nn::BatchNorm2d>()->forward(convs_[i]->as<nn::Conv2d>()->forward(y));
+    const size_t last = convs_->size() - 1;
+    for (size_t i = 0; i < last; ++i) {
+      y = convs_[i]->as<nn::Conv2d>()->forward(y);
+      y = norms_[i]->as<nn::BatchNorm2d>()->forward(y);
+      at::relu_(y);
     }
+    y = branch_norm_(convs_[last]->as<nn::Conv2d>()->forward(y));
     y += shortcut_.is_empty() ? x : shortcut_->forward(x);
     return at::relu_(y);
   }
@@ -83,6 +87,7 @@ class ResidualBlock : public nn::Module {
   }
 
   nn::ModuleList convs_, norms_;
+  nn::BatchNorm2d branch_norm_{nullptr};  // see Initialize
   nn::Sequential shortcut_{nullptr};
 };
 
@@ -152,11 +157,11 @@ class InvertedResidual : public nn::Module {
     if (expansion != 1) Add({in, hidden, 1});
     Add({hidden, hidden, 3, stride, /*groups=*/hidden});
     layers_->push_back(Conv({hidden, out, 1}));
-    layers_->push_back(nn::BatchNorm2d(out));
     register_module("layers", layers_);
+    norm_ = register_module(residual_ ? "branch_norm" : "norm", nn::BatchNorm2d(out));
   }
   at::Tensor forward(const at::Tensor& x) {
-    const at::Tensor y = layers_->forward(x);
+    const at::Tensor y = norm_(layers_->forward(x));
     return residual_ ? x + y : y;
   }
 
@@ -168,6 +173,7 @@ class InvertedResidual : public nn::Module {
   }
 
   nn::Sequential layers_;
+  nn::BatchNorm2d norm_{nullptr};
   bool residual_;
 };
 

@@ -45,7 +45,8 @@ void Initialize(Model& model, uint64_t seed, const InitOptions& options) {
       const double fan_in = static_cast<double>(value.numel()) / static_cast<double>(value.size(0));
       value.normal_(0, std::sqrt(options.gain / fan_in), generator);
     } else {
-      value.normal_(EndsWith(name, "weight") ? 1 : 0, 0.1, generator);
+      const bool of_branch = name.find("branch_norm") != std::string::npos;
+      value.normal_(EndsWith(name, "weight") ? (of_branch ? 0.25 : 1) : 0, 0.1, generator);
     }
   }
   model.eval();

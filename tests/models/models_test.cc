@@ -10,12 +10,15 @@
 // rounded, products and sums in fp32. The largest distance D of that run from plain eager is what
 // rounding explains. The device may be as far as D from the rounded run (fp32 noise tips some
 // roundings the other way, each then propagates like one of those in D), and so 2 D from eager. D
-// below 5 % of the output keeps that a check.
+// below 5 % of the output keeps that a check; products_test.cc checks each product by itself, far
+// closer. Who knows the weights folds batch norms into them before they are rounded (rounding.h):
+// the traced mode does, the lazy mode may.
 #include <ATen/Functions.h>
 #include <ATen/core/grad_mode.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -67,54 +70,71 @@ torch::jit::Module Trace(Model& model, const Tensors& inputs) {
       std::vector<c10::IValue>(inputs.begin(), inputs.end()));
 }
 
-// What each output may differ from eager.
-struct Expected {
-  Tensors eager;
-  Tensors rounded;             // empty for fp32
-  std::vector<double> bounds;  // from `rounded` for bf16, else from `eager`
+// One run that the device may agree with, and how closely, for each output.
+struct Reference {
+  Tensors outputs;
+  std::vector<double> bounds;
 };
 
-Expected Expect(const Instance& instance) {
+struct Expected {
+  Tensors eager;
+  std::vector<Reference> references;  // the device must agree with one of them
+  double bound = 0;                   // of output 0, from eager
+};
+
+Expected Expect(const Instance& instance, const std::vector<BatchNorms>& batch_norms) {
   Expected expected;
   expected.eager = instance.model->Run(Clone(instance.inputs));
-  if (Bf16()) {
-    RoundMatmulOperands rounding;
-    expected.rounded = instance.model->Run(Clone(instance.inputs));
+  if (!Bf16()) expected.references.push_back({expected.eager, {}});
+  for (size_t r = 0; Bf16() && r < batch_norms.size(); ++r) {
+    RoundMatmulOperands rounding(batch_norms[r]);
+    expected.references.push_back({instance.model->Run(Clone(instance.inputs)), {}});
   }
-  for (size_t i = 0; i < expected.eager.size(); ++i) {
-    const double scale = expected.eager[i].abs().max().item<double>();
-    double bound = 1e-4 * scale;
-    if (Bf16()) {
-      bound = Distance(expected.rounded[i], expected.eager[i]);
-      EXPECT_GT(bound, 0) << "nothing was rounded";
-      EXPECT_LT(bound, 0.05 * scale) << "the model is too sensitive to check anything";
+  for (Reference& reference : expected.references) {
+    for (size_t i = 0; i < expected.eager.size(); ++i) {
+      const double scale = expected.eager[i].abs().max().item<double>();
+      double bound = 1e-4 * scale;
+      if (Bf16()) {
+        bound = Distance(reference.outputs[i], expected.eager[i]);
+        EXPECT_GT(bound, 0) << "nothing was rounded";
+        EXPECT_LT(bound, 0.05 * scale) << "the model is too sensitive to check anything";
+      }
+      reference.bounds.push_back(bound);
     }
-    expected.bounds.push_back(bound);
+    expected.bound = std::max(expected.bound, (Bf16() ? 2 : 1) * reference.bounds[0]);
   }
   return expected;
+}
+
+// The largest part of its bound that any output takes up.
+double PartOfBound(const Tensors& got, const Reference& reference) {
+  double part = 0;
+  for (size_t i = 0; i < got.size(); ++i) {
+    const double of_output = Distance(got[i], reference.outputs[i]) / reference.bounds[i];
+    if (std::isnan(of_output)) return INFINITY;
+    part = std::max(part, of_output);
+  }
+  return part;
 }
 
 void Check(const Entry& entry, const char* mode, const Tensors& got, const Expected& expected) {
   SCOPED_TRACE(mode);
   ASSERT_EQ(got.size(), expected.eager.size());
-  const Tensors& reference = Bf16() ? expected.rounded : expected.eager;
-  for (size_t i = 0; i < got.size(); ++i) {
-    ASSERT_EQ(got[i].sizes(), reference[i].sizes());
-    const double distance = Distance(got[i], reference[i]);
-    EXPECT_LE(distance, expected.bounds[i]) << "output " << i;
-    if (i == 0) {
-      std::printf("%s %s %s: %.2e, bound %.2e, scale %.2e\n", entry.name, mode,
-                  Bf16() ? "bf16" : "fp32", distance, expected.bounds[0],
-                  expected.eager[0].abs().max().item<double>());
-    }
-  }
+  for (size_t i = 0; i < got.size(); ++i) ASSERT_EQ(got[i].sizes(), expected.eager[i].sizes());
+  double part = INFINITY;
+  for (const Reference& r : expected.references) part = std::min(part, PartOfBound(got, r));
+  EXPECT_LE(part, 1);
+  const double scale = expected.eager[0].abs().max().item<double>();
+  std::printf("%s %s %s: %.2f of the bound; from eager %.1e, may be %.1e of the scale\n",
+              entry.name, mode, Bf16() ? "bf16" : "fp32", part,
+              Distance(got[0], expected.eager[0]) / scale, expected.bound / scale);
   if (entry.class_dim == Entry::kNoClasses) return;
   const at::Tensor& eager = expected.eager[0];
   const at::Tensor same = got[0].argmax(entry.class_dim).eq(eager.argmax(entry.class_dim));
   // One answer per pixel and the like: near ties excepted, which rounding may turn.
   const at::Tensor best = std::get<0>(eager.topk(2, entry.class_dim));
   const at::Tensor margin = best.select(entry.class_dim, 0) - best.select(entry.class_dim, 1);
-  const at::Tensor clear = margin.gt(2 * expected.bounds[0] * (Bf16() ? 2 : 1));
+  const at::Tensor clear = margin.gt(2 * expected.bound);
   EXPECT_TRUE(same.logical_or(clear.logical_not()).all().item<bool>());
   if (same.numel() == 1) {
     EXPECT_TRUE(same.item<bool>());
@@ -132,10 +152,11 @@ TEST_P(ModelsTest, BothModes) {
   const std::string name = GetParam();
   const Entry& entry = Find(name);
   const Instance instance = entry.make(g_size, 1);
-  const Expected expected = Expect(instance);
+  const Expected expected = Expect(instance, {BatchNorms::kApart, BatchNorms::kFolded});
   {
     torch::jit::Module traced = Trace(*instance.model, instance.inputs);
-    Check(entry, "traced", RunTorchScript(traced, Clone(instance.inputs)), expected);
+    Check(entry, "traced", RunTorchScript(traced, Clone(instance.inputs)),
+          Expect(instance, {BatchNorms::kFolded}));
   }
   const int64_t fallbacks = metric("capture.fallbacks");
   instance.model->to(xla_device());
