@@ -1,15 +1,19 @@
 // Runs the conformance suite: every case on the CPU, lazily and traced.
 //
-//   conformance_test [--every=N] [--filter=TEXT] [--list] [--verbose]
+//   conformance_test [--every=N] [--filter=TEXT] [--products] [--list] [--verbose]
 //
-// --every=N runs each N-th case, --filter those whose name contains the text; --verbose prints each
-// before it runs. GLIA_DEVICE=interpreter runs them on the interpreter, which checks every access.
+// --every=N runs each N-th case, --filter those whose name contains the text, --products the
+// operators that are one matrix product or convolution; --verbose prints each before it runs.
+// GLIA_DEVICE=interpreter runs them on the interpreter, which checks every access.
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
 #include <iostream>
+#include <iterator>
 #include <string>
 
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/string_view.h"
 #include "absl/strings/strip.h"
@@ -24,11 +28,23 @@ int FromEnvironment(const char* name, int otherwise) {
   return text == nullptr ? otherwise : std::atoi(text);
 }
 
+constexpr const char* kProducts[] = {
+    "addmm", "addmv",        "baddbmm", "bmm", "convolution", "convolution_overrideable",
+    "dot",   "_convolution", "mm",      "mv",
+};
+
+// Eager rounds no factors in place (tests/models/rounding.h).
+bool IsProduct(absl::string_view name) {
+  if (!absl::ConsumePrefix(&name, "aten::") || absl::StrContains(name, "in place")) return false;
+  const absl::string_view op = name.substr(0, name.find(' '));
+  return std::find(std::begin(kProducts), std::end(kProducts), op) != std::end(kProducts);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   int every = 1;
-  bool list = false, verbose = false;
+  bool list = false, verbose = false, products = false;
   std::string filter;
   for (int i = 1; i < argc; ++i) {
     absl::string_view flag = argv[i];
@@ -37,6 +53,8 @@ int main(int argc, char** argv) {
     }
     if (absl::ConsumePrefix(&flag, "--filter=")) {
       filter = std::string(flag);
+    } else if (flag == "--products") {
+      products = true;
     } else if (flag == "--verbose") {
       verbose = true;
     } else if (flag == "--list") {
@@ -58,7 +76,7 @@ int main(int argc, char** argv) {
   int number = 0, ran = 0, failed = 0;
   const auto visit = [&](const glia::conformance::Case& c) {
     const int n = number++;
-    if (c.name.find(filter) == std::string::npos) return;
+    if (c.name.find(filter) == std::string::npos || (products && !IsProduct(c.name))) return;
     if (n % every != 0 || n / every % shards != shard) return;
     ++ran;
     if (list) {

@@ -5,8 +5,10 @@
 #include <ATen/ops/empty.h>
 #include <ATen/ops/scalar_tensor.h>
 
+#include <algorithm>
 #include <cmath>
 #include <functional>
+#include <iterator>
 #include <map>
 #include <memory>
 #include <random>
@@ -255,8 +257,39 @@ std::vector<at::Tensor> FlattenResults(const torch::jit::Stack& results) {
   return tensors;
 }
 
+namespace {
+
+// Eager's kernels of these round to bf16 between the steps of a sum, so that fp32 is the better
+// witness.
+constexpr const char* kRoundWithin[] = {
+    "aten::mm",
+    "aten::native_batch_norm",
+    "aten::native_layer_norm",
+    "aten::upsample_bilinear2d",
+};
+
+bool RoundsWithin(const capture::OpInfo& op, const torch::jit::Stack& arguments) {
+  return std::any_of(std::begin(kRoundWithin), std::end(kRoundWithin),
+                     [&](const char* name) { return op.name == name; }) &&
+         !arguments.empty() && arguments[0].isTensor() &&
+         arguments[0].toTensor().scalar_type() == at::kBFloat16;
+}
+
+}  // namespace
+
 torch::jit::Stack CallEager(const capture::OpInfo& op, const torch::jit::Stack& arguments) {
   torch::jit::Stack stack = arguments;
+  if (RoundsWithin(op, arguments)) {
+    torch::jit::Stack exact = arguments;
+    ConvertAll(at::kBFloat16, at::kFloat, &exact);
+    capture::CallOnCpu(op, &exact);
+    capture::CallOnCpu(op, &stack);  // for the types
+    for (size_t i = 0; i < stack.size(); ++i) {
+      if (!stack[i].isTensor() || !stack[i].toTensor().defined()) continue;
+      stack[i] = exact[i].toTensor().to(stack[i].toTensor().scalar_type());
+    }
+    return stack;
+  }
   try {
     capture::CallOnCpu(op, &stack);
   } catch (const c10::Error& e) {

@@ -50,7 +50,8 @@ OpCall ParseCall(const capture::OpInfo& op, const std::string& args);
 // The tensors of "f32[2,3] i64[4]<0:9".
 std::vector<at::Tensor> MakeTensors(const std::string& text);
 
-// What eager gives. CPUs lack many half-precision kernels: then in f32, rounded.
+// What eager gives. CPUs lack many half-precision kernels, and some bf16 ones round within: then in
+// f32, rounded.
 torch::jit::Stack CallEager(const capture::OpInfo& op, const torch::jit::Stack& arguments);
 // The defined tensors among results, those of lists each for itself.
 std::vector<at::Tensor> FlattenResults(const torch::jit::Stack& results);
