@@ -15,6 +15,7 @@
 #include "serialization/isa/disassemble.h"
 #include "serialization/isa/encode.h"
 #include "serialization/isa/testing/programs.h"
+#include "serialization/neff/neff_testing.h"
 
 namespace glia::neff {
 namespace {
@@ -135,22 +136,6 @@ TEST(NeffDamage, EveryFlippedByteIsAnError) {
     bad[i] = static_cast<char>(bad[i] ^ (1 << (i % 8)));
     ASSERT_FALSE(ReadStatus(std::move(bad)).ok()) << i;
   }
-}
-
-// Gives changed bytes a hash that matches, so that the parsers behind it must cope.
-std::string Rehashed(std::string bytes) {
-  std::memset(&bytes[172], 0, 32);
-  std::string hashed;
-  for (size_t piece = 1024; piece < bytes.size(); piece += 1 << 20) {
-    std::string hash(32, '\0');
-    SHA256(reinterpret_cast<const uint8_t*>(&bytes[piece]),
-           std::min<size_t>(bytes.size() - piece, 1 << 20), reinterpret_cast<uint8_t*>(&hash[0]));
-    hashed += hash;
-  }
-  hashed += bytes.substr(0, 1024);
-  SHA256(reinterpret_cast<const uint8_t*>(hashed.data()), hashed.size(),
-         reinterpret_cast<uint8_t*>(&bytes[172]));
-  return bytes;
 }
 
 // The hash of format 1.0, without pieces.

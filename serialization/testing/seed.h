@@ -1,5 +1,5 @@
-// The seed of random tests: the same in every run, so that a run can be repeated, unless GLIA_TEST_SEED says
-// another. A failure prints it.
+// The seed of random tests: the same in every run, so that a run can be repeated, unless
+// GLIA_TEST_SEED says another. A failure prints it.
 #ifndef GLIA_SERIALIZATION_TESTING_SEED_H_
 #define GLIA_SERIALIZATION_TESTING_SEED_H_
 
