@@ -1,18 +1,15 @@
 // glia compile: TorchScript in, traced module out.
-#include <c10/util/Exception.h>
 #include <torch/csrc/jit/api/module.h>
-#include <unistd.h>
+#include <torch/csrc/jit/serialization/export.h>
 
-#include <cerrno>
 #include <cstdio>
-#include <cstring>
-#include <stdexcept>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "frontend/trace.h"
 #include "tools/arguments.h"
 #include "tools/commands.h"
+#include "tools/files.h"
 #include "tools/inputs.h"
 #include "tools/load.h"
 
@@ -60,21 +57,12 @@ int Compile(const std::vector<std::string>& words) {
       trace(model, ExampleInputs(arguments.All("--input")), options, &report);
   if (arguments.Has("--dynamic-batch")) traced = dynamic_batch(traced);
 
-  // All or nothing: a reader never sees half a file.
-  const std::string output = UserPath(arguments.Get("--output"));
-  const std::string temporary = absl::StrCat(output, ".tmp", getpid());
-  try {
-    traced.save(temporary);
-  } catch (const c10::Error& error) {
-    std::remove(temporary.c_str());
-    throw std::runtime_error(
-        absl::StrCat("cannot write '", output, "': ", error.what_without_backtrace()));
-  }
-  if (std::rename(temporary.c_str(), output.c_str()) != 0) {
-    const std::string reason = std::strerror(errno);
-    std::remove(temporary.c_str());
-    throw std::runtime_error(absl::StrCat("cannot write '", output, "': ", reason));
-  }
+  WriteWholeFile(arguments.Get("--output"), [&](const AppendFn& append) {
+    torch::jit::ExportModule(traced, [&](const void* bytes, size_t size) {
+      append(bytes, size);
+      return size;
+    });
+  });
   std::printf("%s: %lld operators, %lld instructions, NEFF of %lld bytes, compiled in %.1f ms\n",
               arguments.Get("--output").c_str(), static_cast<long long>(report.operators),
               static_cast<long long>(report.instructions),

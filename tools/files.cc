@@ -85,20 +85,28 @@ std::vector<NamedNeff> OpenNeffs(const std::string& path, const std::vector<std:
 }
 
 void WriteWholeFile(const std::string& path, absl::string_view bytes) {
+  WriteWholeFile(path, [&](const AppendFn& append) { append(bytes.data(), bytes.size()); });
+}
+
+void WriteWholeFile(const std::string& path, const std::function<void(const AppendFn&)>& write) {
   const std::string target = UserPath(path);
   const std::string temporary = absl::StrCat(target, ".tmp", getpid());
   std::FILE* file = std::fopen(temporary.c_str(), "wb");
-  bool ok = file != nullptr && std::fwrite(bytes.data(), 1, bytes.size(), file) == bytes.size();
-  int error = ok ? 0 : errno;
-  if (file != nullptr && std::fclose(file) != 0 && ok) {
-    ok = false;
-    error = errno;
+  int error = file == nullptr ? errno : 0;
+  if (file != nullptr) {
+    try {
+      write([&](const void* bytes, size_t size) {
+        if (error == 0 && std::fwrite(bytes, 1, size, file) != size) error = errno;
+      });
+    } catch (...) {
+      std::fclose(file);
+      std::remove(temporary.c_str());
+      throw;
+    }
+    if (std::fclose(file) != 0 && error == 0) error = errno;
   }
-  if (ok && std::rename(temporary.c_str(), target.c_str()) != 0) {
-    ok = false;
-    error = errno;
-  }
-  if (ok) return;
+  if (error == 0 && std::rename(temporary.c_str(), target.c_str()) != 0) error = errno;
+  if (error == 0) return;
   if (file != nullptr) std::remove(temporary.c_str());
   throw std::runtime_error(absl::StrCat("cannot write '", target, "': ", std::strerror(error)));
 }

@@ -35,6 +35,11 @@ std::vector<NamedNeff> OpenNeffs(const std::string& path, const std::vector<std:
 // Writes beside `path` and renames: a reader never sees half a file, and a failure leaves what was
 // there. Throws std::runtime_error.
 void WriteWholeFile(const std::string& path, absl::string_view bytes);
+// The same with what `write` passes to its argument, which never fails: an error ends the file, and
+// is reported once `write` has returned. (libtorch's zip writer ends the process when a write
+// fails.)
+using AppendFn = std::function<void(const void* bytes, size_t size)>;
+void WriteWholeFile(const std::string& path, const std::function<void(const AppendFn&)>& write);
 
 }  // namespace glia::tools
 

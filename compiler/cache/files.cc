@@ -1,5 +1,6 @@
 #include "compiler/cache/files.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -10,10 +11,13 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 
 namespace glia::compiler {
 namespace {
+
+constexpr char kTemporary[] = ".tmp.";
 
 absl::Status SystemError(const char* what, const std::string& path, int error) {
   return absl::UnavailableError(
@@ -36,8 +40,22 @@ absl::Status MakeDirectories(const std::string& path) {
   }
 }
 
+void RemoveAbandoned(const std::string& path) {
+  const size_t slash = path.rfind('/');
+  const std::string directory = path.substr(0, slash);
+  const std::string prefix = absl::StrCat(path.substr(slash + 1), kTemporary);
+  DIR* entries = opendir(directory.c_str());
+  if (entries == nullptr) return;
+  while (const dirent* entry = readdir(entries)) {
+    if (absl::StartsWith(entry->d_name, prefix)) {
+      unlink(absl::StrCat(directory, "/", entry->d_name).c_str());
+    }
+  }
+  closedir(entries);
+}
+
 absl::Status WriteFileAtomically(const std::string& path, absl::string_view contents) {
-  std::string temporary = path + ".tmp.XXXXXX";
+  std::string temporary = absl::StrCat(path, kTemporary, "XXXXXX");
   const int fd = mkostemp(&temporary[0], O_CLOEXEC);
   if (fd < 0) return SystemError("write", temporary, errno);
   int error = 0;

@@ -17,6 +17,10 @@ absl::Status MakeDirectories(const std::string& path);
 // contents or all of the new. Nothing is left behind on an error.
 absl::Status WriteFileAtomically(const std::string& path, absl::string_view contents);
 
+// Removes the temporary files that WriteFileAtomically of `path` left when its process was killed.
+// No other may be writing that path.
+void RemoveAbandoned(const std::string& path);
+
 // An exclusive lock on a file, which is made if it is missing; waits for it. Held until destruction
 // or the end of the process, however that comes. The file stays.
 class FileLock {

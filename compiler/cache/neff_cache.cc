@@ -223,6 +223,7 @@ absl::Status NeffCache::WriteEntry(const std::string& entry, const Options& opti
       {"/model.neff", bytes}, {"/compile_flags.json", flags}, {"/model.done", ""}};
   for (const auto& [name, contents] : files) {
     ++*disk_accesses;
+    RemoveAbandoned(path + name);  // the entry's lock is held
     absl::Status status = WriteFileAtomically(path + name, contents);
     if (!status.ok()) return status;
   }

@@ -6,6 +6,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <csignal>
 #include <cstdlib>
@@ -95,10 +96,10 @@ TEST(NeffCacheTest, CompilesOnceAndFindsItAgain) {
 TEST(NeffCacheTest, GraphsAndOptionsHaveEntriesOfTheirOwn) {
   NeffCache cache(NewDirectory());
   Compiler compiler;
-  Options bf16;
-  ASSERT_TRUE(bf16.Parse({"--auto-cast=matmult"}).ok());
+  Options fp32;
+  ASSERT_TRUE(fp32.Parse({"--auto-cast=none"}).ok());
   for (const char* hash : {"g1", "g2", "../evil/../../name"}) {
-    for (const Options& options : {Options(), bf16}) {
+    for (const Options& options : {Options(), fp32}) {
       EXPECT_FALSE(cache.GetOrCompile(hash, options, compiler.function())->hit);
       EXPECT_TRUE(cache.GetOrCompile(hash, options, compiler.function())->hit);
     }
@@ -215,6 +216,42 @@ TEST(NeffCacheTest, AKilledCompilerLeavesTheEntryToOthers) {
   ASSERT_TRUE(result.ok());
   EXPECT_FALSE(result->hit);
   EXPECT_TRUE(result->warning.ok()) << result->warning;
+}
+
+// The system kills a process that writes past its limit: here, in the middle of the entry.
+TEST(NeffCacheTest, AProcessKilledWhileWritingLeavesNothing) {
+  const std::string directory = NewDirectory();
+  const auto large = [] { return SomeNeff(std::string(100000, 'x')); };
+  const pid_t child = fork();
+  ASSERT_GE(child, 0);
+  if (child == 0) {
+    signal(SIGXFSZ, SIG_DFL);
+    const rlimit none = {0, 0}, limit = {50000, 50000};
+    setrlimit(RLIMIT_CORE, &none);
+    if (setrlimit(RLIMIT_FSIZE, &limit) != 0) _exit(2);
+    NeffCache cache(directory);
+    (void)cache.GetOrCompile("g", Options(), large);
+    _exit(0);
+  }
+  int status = 0;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  ASSERT_TRUE(WIFSIGNALED(status)) << status;
+  const auto files = [&] {
+    std::vector<std::string> names;
+    for (const auto& entry : fs::recursive_directory_iterator(directory)) {
+      if (entry.is_regular_file()) names.push_back(entry.path().filename());
+    }
+    std::sort(names.begin(), names.end());
+    return names;
+  };
+  EXPECT_EQ(files().size(), 2u);  // the lock, and half an entry
+  NeffCache cache(directory);
+  auto result = cache.GetOrCompile("g", Options(), large);
+  ASSERT_TRUE(result.ok());
+  EXPECT_FALSE(result->hit);
+  EXPECT_TRUE(result->warning.ok()) << result->warning;
+  EXPECT_EQ(files(), (std::vector<std::string>{"compile_flags.json", "model.done", "model.lock",
+                                               "model.neff"}));
 }
 
 TEST(NeffCacheTest, ErrorsOfTheCompilerAreNotCached) {
