@@ -65,6 +65,14 @@ absl::StatusOr<CompileResult> Compile(std::unique_ptr<hlo::Module> module, const
   auto passes = RunPasses(module.get(), pipeline);
   if (!passes.ok()) return passes.status();
   result.statistics.passes = *std::move(passes);
+  if (options.auto_cast == AutoCast::kAll) {
+    // After the constants' arithmetic, which stays exact.
+    const auto changed = NarrowFloats(
+        module.get(), options.auto_cast_type == AutoCastType::kBf16 ? hlo::kBF16 : hlo::kF16);
+    if (!changed.ok()) return changed.status();
+    passes = RunPasses(module.get(), DefaultPipeline(), {"", pipeline.verify_each_pass});
+    if (!passes.ok()) return passes.status();
+  }
   const CodegenOptions codegen = options.codegen();
   SplitBatchOptions split;
   split.sbuf_partition_bytes = codegen.sbuf_partition_bytes;

@@ -2,7 +2,7 @@
 // order.
 //
 // A pass returns whether it changed the module, which stays valid (verifier.h) and computes the
-// same values: nothing here trades accuracy for speed. The two liberties are XLA's own: x + 0 is x
+// same values: nothing here trades accuracy for speed, but for NarrowFloats. The two liberties are XLA's own: x + 0 is x
 // even where x is -0, and a batch norm's per-feature factors are combined before they meet the
 // data. An error names the instruction. Passes keep no state: any number of modules may be in work
 // at once.
@@ -71,6 +71,12 @@ absl::StatusOr<bool> SplitDotBatches(hlo::Module* module);
 // Removes window reversal from convolutions (the kernel is reversed instead) and negative padding
 // (the input is sliced).
 absl::StatusOr<bool> CanonicalizeConvolutions(hlo::Module* module);
+
+// Computes in `type` (bf16 or f16) whatever is in f32: the meaning of --auto-cast all, and so the one
+// pass that changes values. Parameters and results of the entry keep their types; so do bit casts,
+// iotas, rng and custom-calls, next to conversions. UNIMPLEMENTED for f32 in tuples among the
+// entry's parameters, of custom-calls, and within a tuple of the result.
+absl::StatusOr<bool> NarrowFloats(hlo::Module* module, hlo::PrimitiveType type);
 
 }  // namespace glia::compiler
 
