@@ -90,7 +90,7 @@ constexpr OptionInfo kOptions[] = {
     {"--target", "trn1|trn1n|inf2|trn2|trn3", SetTarget, "the device; NeuronCore-v2 is simulated"},
     {"--model-type", "generic|transformer|unet-inference", SetModelType, "a hint; affects nothing"},
     {"--auto-cast", "none|matmult|all", SetAutoCast,
-     "which fp32 work is done in a narrower type (default: none)"},
+     "which fp32 work is done in a narrower type (default: matmult)"},
     {"--auto-cast-type", "bf16|fp16|tf32|fp8_e4m3", SetAutoCastType, "that type (default: bf16)"},
     {"--optlevel", "1|2|3", SetOptlevel,
      "how far ahead instructions are reordered: not, 256, 1024 (default: 2); also -O1, -O2, -O3"},

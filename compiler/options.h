@@ -22,9 +22,8 @@
 
 namespace glia::compiler {
 
-// neuronx-cc's own default is matmult. Here fp32 models stay fp32 unless asked otherwise, so that
-// results can be compared with the CPU's.
-inline constexpr AutoCast kDefaultAutoCast = AutoCast::kNone;
+// neuronx-cc's own: products of fp32 models are those of bf16 operands, summed in fp32.
+inline constexpr AutoCast kDefaultAutoCast = AutoCast::kMatmult;
 
 struct Options {
   // NEURON_CC_FLAGS over the defaults. Errors as of Parse.

@@ -26,10 +26,10 @@ TEST(OptionsTest, NeuronxCommandLine) {
 
 TEST(OptionsTest, Defaults) {
   const Options options;
-  EXPECT_EQ(options.auto_cast, AutoCast::kNone);
+  EXPECT_EQ(options.auto_cast, AutoCast::kMatmult);
   EXPECT_EQ(
       options.Fingerprint(),
-      "--target=trn1 --model-type=generic --auto-cast=none --auto-cast-type=bf16 --optlevel=2 "
+      "--target=trn1 --model-type=generic --auto-cast=matmult --auto-cast-type=bf16 --optlevel=2 "
       "--glia-sbuf-bytes=196608");
 }
 

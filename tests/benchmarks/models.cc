@@ -548,6 +548,7 @@ void* RunMain(void* argument) {
 
 // On a thread with a large stack: libtorch's passes over TorchScript recurse along chain10k.
 int main(int argc, char** argv) {
+  setenv("NEURON_CC_FLAGS", "--auto-cast none", /*overwrite=*/0);  // the lazy mode's
   Call call = {argc, argv, 1};
   pthread_attr_t attributes;
   pthread_t thread;

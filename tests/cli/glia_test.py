@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import resource
 import subprocess
 import tempfile
 import unittest
@@ -110,24 +111,25 @@ class GliaTest(unittest.TestCase):
         self.dir = temporary.name
 
     @staticmethod
-    def call(*words, cwd=None):
+    def call(*words, cwd=None, flags="--auto-cast none", **options):
         environment = {k: v for k, v in os.environ.items() if not k.startswith("NEURON_")}
         environment.pop("BUILD_WORKING_DIRECTORY", None)
+        environment["NEURON_CC_FLAGS"] = flags  # options of a call come after it
         return subprocess.run([GLIA, *words], cwd=cwd, env=environment, capture_output=True,
-                              text=True, timeout=120, check=False)
+                              text=True, timeout=120, check=False, **options)
 
     @classmethod
-    def run_glia(cls, *words, cwd=None):
+    def run_glia(cls, *words, **options):
         """What the command prints; it must succeed, and complain of nothing."""
-        done = cls.call(*words, cwd=cwd)
+        done = cls.call(*words, **options)
         if done.returncode != 0 or done.stderr:
             raise AssertionError(f"glia {words}: exit code {done.returncode}\n{done.stderr}")
         return done.stdout
 
-    def fails(self, *words, prints=""):
+    def fails(self, *words, prints="", **options):
         """The message of a command that must fail, leaving its directory as it was."""
         before = sorted(os.listdir(self.dir))
-        done = self.call(*words)
+        done = self.call(*words, **options)
         self.assertEqual(done.returncode, 1, done)
         self.assertTrue(done.stdout.startswith(prints) if prints else not done.stdout, done)
         self.assertTrue(done.stderr.startswith(f"glia {words[0]}: "), done.stderr)
@@ -241,6 +243,22 @@ class GliaTest(unittest.TestCase):
         self.assertGreater(difference, 1e-5)
         self.assertLess(difference, 0.1)
 
+    def test_products_are_rounded_to_bf16_by_default(self):
+        original = f"{self.shared}/mlp_scripted.pt"
+        flags = []
+        for options in ((), ("--", "--auto-cast", "matmult"), ("--", "--auto-cast", "none")):
+            out = f"{self.dir}/m.pt"
+            self.run_glia("compile", original, "--input", "f32[1,784]", "--output", out, *options,
+                          flags="")
+            flags.append(re.search(r"--auto-cast=(\w+)", self.run_glia("inspect", out)).group(1))
+            difference = self.differences(self.run_glia("run", out, "--compare", original))[0]
+            if flags[-1] == "none":
+                self.assertLessEqual(difference, 1e-5)
+            else:
+                self.assertGreater(difference, 1e-5)
+                self.assertLess(difference, 0.02)
+        self.assertEqual(flags, ["matmult", "matmult", "none"])
+
     # inspect
 
     def extract_neff(self, path):
@@ -343,6 +361,15 @@ class GliaTest(unittest.TestCase):
                                              numpy.full((2, 3), 1 + want if want > 0 else 0))
 
     # What fails says why, and leaves nothing.
+
+    def test_a_full_disk(self):
+        # A limit on the size of files stands for it.
+        full = {"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000)),
+                "restore_signals": False}  # an error instead of SIGXFSZ
+        out = f"{self.dir}/out.pt"
+        self.assertRegex(self.fails("compile", f"{self.shared}/mlp_scripted.pt", "--input",
+                                    "f32[1,784]", "--output", out, **full),
+                         f"cannot write '{out}': ")
 
     def test_missing_files(self):
         missing = f"{self.dir}/missing.pt"
