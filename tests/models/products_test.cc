@@ -32,7 +32,7 @@
 namespace glia::models {
 namespace {
 
-constexpr double kTipped = 0.1;
+constexpr double kTipped = 0.05;
 // fp32 sums, where nothing is rounded.
 constexpr double kFp32 = 1e-6;
 
