@@ -85,22 +85,24 @@ TEST(Analyze, GoesOnAfterWhatNeedsTheHost) {
   EXPECT_EQ(analysis.supported_operators.count("aten::sin"), 1u);
 }
 
-// The lowering takes a convolution of any size; the compiler has one output's inputs in a tile.
+// The lowering takes a convolution of any size; the compiler has one output's inputs in a tile,
+// unless the weights are constants.
 TEST(Analyze, WhatTheCompilerRefusesIsNotSupported) {
-  const at::Tensor w = at::rand({1, 1, 70000});
-  auto wide = [&](const at::Tensor& x) { return at::conv1d(x, w.to(x.device()), {}, 100); };
-  const at::Tensor x = at::rand({1, 1, 80000});
-  const Analysis analysis = analyze(wide, {x});
+  auto wide = [](const at::Tensor& x, const at::Tensor& w) { return at::conv1d(x, w, {}, 100); };
+  const at::Tensor x = at::rand({1, 1, 80000}), w = at::rand({1, 1, 70000});
+  const Analysis analysis = analyze(wide, {x, w});
   ASSERT_EQ(analysis.unsupported_operators.size(), 1u) << analysis.ToText();
   EXPECT_EQ(analysis.unsupported_operators[0].kind, "aten::conv1d");
   EXPECT_EQ(analysis.unsupported_operators[0].failure_at, "neuronx-cc");
-  EXPECT_THAT(ErrorOf([&] { trace(wide, {x}); }),
-              AllOf(HasSubstr("cannot trace aten::convolution_overrideable(input=f32[1,1,80000]"),
+  EXPECT_THAT(ErrorOf([&] {
+                trace(wide, {x, w});
+              }),
+              AllOf(HasSubstr("cannot trace aten::convolution_overrideable(input=f32[1,1,1,80000]"),
                     HasSubstr("the compiler refuses it"),
                     HasSubstr("schema: aten::convolution_overrideable(Tensor input")));
   AnalyzeOptions options;
   options.additional_ignored_ops = {"aten::conv1d"};
-  EXPECT_THAT(analyze(wide, {x}, options).unsupported_operators, IsEmpty());
+  EXPECT_THAT(analyze(wide, {x, w}, options).unsupported_operators, IsEmpty());
 }
 
 struct Refusal {
