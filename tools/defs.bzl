@@ -33,7 +33,7 @@ def _neuron_compile_impl(ctx):
         progress_message = "Compiling %s for NeuronCore" % ctx.label,
         use_default_shell_env = True,
     )
-    return [DefaultInfo(files = depset([out]))]
+    return [DefaultInfo(files = depset([out]), runfiles = ctx.runfiles(files = [out]))]
 
 neuron_compile = rule(
     implementation = _neuron_compile_impl,

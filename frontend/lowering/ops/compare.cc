@@ -33,8 +33,9 @@ void IsIn(Ctx& c) {
   const int64_t last = static_cast<int64_t>(dims.size());
   const Op elements = argument(0);
   dims.push_back(count);
-  Dims own(static_cast<size_t>(last));
-  for (int64_t d = 0; d < last; ++d) own[d] = d;
+  // A Scalar has none, whatever libtorch makes of the result's shape.
+  Dims own(elements.shape().dims.size());
+  for (size_t d = 0; d < own.size(); ++d) own[d] = static_cast<int64_t>(d);
   const Op equal =
       Eq(hlo::BroadcastInDim(elements, dims, own), AlongDim(Reshape(tests, {count}), dims, last));
   const Op found = ReduceOr(equal, {last});

@@ -4,6 +4,8 @@ namespace glia::lowering::testing {
 namespace {
 
 constexpr const char* kFloats = "f32 bf16";
+constexpr const char* kResizesVector =
+    "eager's out= form resizes a vector to a matrix of one row, away from where it lies";
 
 constexpr OpCase kCases[] = {
     // ---- Products.
@@ -16,7 +18,7 @@ constexpr OpCase kCases[] = {
     {"aten::linear", "bf16[3,5] bf16[4,5] bf16[4]", "", 2e-2},
     {"aten::linear", "f32[2,3,5] f32[4,5]"},
     {"aten::linear", "f32[2,3,7,5] f32[4,5] f32[4]"},
-    {"aten::linear", "f32[5] f32[4,5] f32[4]"},
+    {"aten::linear", "f32[5] f32[4,5] f32[4]", "", 0, 0, kResizesVector},
     {"aten::linear", "f32[3,5] f32[5]"},
     {"aten::linear", "f32[2,130,140] f32[513,140] f32[513]", "", 3e-5},
     {"aten::linear", "f32[0,5] f32[4,5] f32[4]"},
@@ -24,7 +26,7 @@ constexpr OpCase kCases[] = {
     {"aten::matmul", "$[5] $[5]", "f32 i64"},
     {"aten::matmul", "bf16[5] bf16[5]", "", 2e-2},
     {"aten::matmul", "$[3,5] $[5]", "f32 i64"},
-    {"aten::matmul", "f32[5] f32[5,4]"},
+    {"aten::matmul", "f32[5] f32[5,4]", "", 0, 0, kResizesVector},
     {"aten::matmul", "f32[3,5] f32[5,4]"},
     {"aten::matmul", "f32[2,3,5] f32[5,4]"},
     {"aten::matmul", "f32[2,3,5] f32[5]"},
