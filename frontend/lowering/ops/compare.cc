@@ -20,22 +20,18 @@ void Logical(Ctx& c) {
 }
 
 // aten::isin.Tensor_Tensor(Tensor elements, Tensor test_elements, *, bool assume_unique, bool
-// invert) -> Tensor: every element against every test element. Either may be a Scalar.
+// invert) -> Tensor: every element against every test element, which may be a Scalar.
 void IsIn(Ctx& c) {
   PrimitiveType type = c.Promote({0, 1});
   if (type == hlo::kPred) type = hlo::kS32;
-  const auto argument = [&](size_t i) {
-    return c.IsTensor(i) ? c.T(i, type) : c.ScalarEl(i, type);
-  };
-  const Op tests = argument(1);
+  const Op tests = c.IsTensor(1) ? c.T(1, type) : c.ScalarEl(1, type);
   const int64_t count = tests.shape().elements();
   Dims dims = c.Out().dims;
   const int64_t last = static_cast<int64_t>(dims.size());
-  const Op elements = argument(0);
+  const Op elements = c.T(0, type);
   dims.push_back(count);
-  // A Scalar has none, whatever libtorch makes of the result's shape.
-  Dims own(elements.shape().dims.size());
-  for (size_t d = 0; d < own.size(); ++d) own[d] = static_cast<int64_t>(d);
+  Dims own(static_cast<size_t>(last));
+  for (int64_t d = 0; d < last; ++d) own[d] = d;
   const Op equal =
       Eq(hlo::BroadcastInDim(elements, dims, own), AlongDim(Reshape(tests, {count}), dims, last));
   const Op found = ReduceOr(equal, {last});
@@ -52,7 +48,6 @@ OpTable CompareOps() {
       {"aten::ge.Tensor", CompareOp<ComparisonDirection::kGe>},
       {"aten::gt.Scalar", CompareOp<ComparisonDirection::kGt>},
       {"aten::gt.Tensor", CompareOp<ComparisonDirection::kGt>},
-      {"aten::isin.Scalar_Tensor", IsIn},
       {"aten::isin.Tensor_Scalar", IsIn},
       {"aten::isin.Tensor_Tensor", IsIn},
       {"aten::le.Scalar", CompareOp<ComparisonDirection::kLe>},

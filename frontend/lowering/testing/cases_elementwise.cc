@@ -208,7 +208,6 @@ constexpr OpCase kCases[] = {
     {"aten::ge.Tensor", "$[9] $[9]", kAll},
     {"aten::gt.Scalar", "$[9] 1", "f32 i64 i32"},
     {"aten::gt.Tensor", "$[9] $[9]", kAll},
-    {"aten::isin.Scalar_Tensor", "2 i64[40]"},
     {"aten::isin.Tensor_Scalar", "$[2,30] 2", "i64 f32"},
     {"aten::isin.Tensor_Scalar", "i64[2,30] 2 false true"},
     {"aten::isin.Tensor_Tensor", "i64[2,3] i64[4]"},
