@@ -28,7 +28,7 @@ constexpr int64_t kMultiplicationsPerElement = 32;
 // would not be worth its memory.
 constexpr int64_t kMaxPackedBytes = 112 << 20;
 // Of the bytes of constants that are more than that, how much products may have packed in fp32.
-constexpr int64_t kFilePercent = 30;
+constexpr int64_t kFilePercent = 25;
 
 // Instructions whose result in a partition depends on that partition alone, wherever it is.
 bool WorksByPartition(Opcode opcode) {
